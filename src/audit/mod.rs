@@ -1,0 +1,1 @@
+//! Reading the audit log: lists, and the whole story of a request.

@@ -1,0 +1,78 @@
+//! The built-in commands: entries of the catalogue like all others, with executor `builtin`.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::SignedDuration;
+
+use super::{Argument, ArgumentType, Command, Effect, Run, RunKind};
+
+/// Every built-in command. Their names are reserved.
+pub fn builtins() -> Vec<Arc<Command>> {
+    vec![
+        builtin(
+            "help",
+            "What can be done here, or how to use one command",
+            vec![optional("command", "the command to explain", name())],
+            &["help", "help deploy"],
+        ),
+        builtin("commands", "The commands of this room, a line each", vec![], &["commands"]),
+        builtin(
+            "audit",
+            "The last entries of this room's audit log, or the whole story of one request",
+            vec![optional("id", "the request's number", ArgumentType::Integer { min: 1, max: MAX_INTEGER })],
+            &["audit", "audit 482"],
+        ),
+        builtin(
+            "status",
+            "How a system is, or all of them",
+            vec![optional("system", "the system", ArgumentType::System)],
+            &["status", "status web"],
+        ),
+        builtin(
+            "docs",
+            "Finds passages in the runbooks",
+            vec![Argument { rest: true, required: true, ..optional("words", "what to look for", name()) }],
+            &["docs roll back"],
+        ),
+        builtin("ping", "Answers, to show that everything works", vec![], &["ping"]),
+    ]
+}
+
+/// The greatest integer of canonical JSON: 2^53 - 1.
+const MAX_INTEGER: i64 = (1 << 53) - 1;
+
+fn builtin(name: &str, summary: &str, arguments: Vec<Argument>, examples: &[&str]) -> Arc<Command> {
+    Arc::new(Command {
+        name: name.to_owned(),
+        summary: summary.to_owned(),
+        help: String::new(),
+        effect: Effect::Read,
+        tags: BTreeSet::from(["builtin".to_owned()]),
+        subject: None,
+        phrases: Vec::new(),
+        docs: None,
+        examples: examples.iter().map(|&line| line.to_owned()).collect(),
+        arguments,
+        run: Run {
+            kind: RunKind::Builtin,
+            timeout: SignedDuration::from_mins(1),
+            lock: None,
+            idempotent: true,
+        },
+    })
+}
+
+fn optional(name: &str, summary: &str, kind: ArgumentType) -> Argument {
+    Argument {
+        name: name.to_owned(),
+        summary: summary.to_owned(),
+        kind,
+        required: false,
+        default: None,
+        rest: false,
+    }
+}
+
+fn name() -> ArgumentType {
+    ArgumentType::Text { pattern: None, min_length: 1, max_length: 200 }
+}

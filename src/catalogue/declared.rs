@@ -1,0 +1,346 @@
+//! The types that an ops folder is read into.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use jiff::SignedDuration;
+use regex::Regex;
+use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use super::Settings;
+use crate::model::{Digest, Value};
+
+/// An ops folder: read whole, validated whole.
+#[derive(Debug, Clone)]
+pub struct Ops {
+    /// The folder it was read from.
+    pub folder: PathBuf,
+    /// `quarterdeck.toml`.
+    pub settings: Settings,
+    /// `rooms/*.toml`, by file name.
+    pub rooms: BTreeMap<String, Room>,
+    /// `teams/*.toml`, by file name.
+    pub teams: BTreeMap<String, Team>,
+    /// `systems/*.toml`, by file name.
+    pub systems: BTreeMap<String, System>,
+    /// `commands/*.toml` by name, and the built-ins.
+    pub commands: BTreeMap<String, Arc<Command>>,
+    /// `policies/*.cedar`.
+    pub policies: Vec<PolicyFile>,
+    /// `secrets/*.toml`, by file name: where each secret's value comes from, never the value.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// `docs/*.md`.
+    pub documents: Vec<Document>,
+    /// Every file's path and bytes, secrets excepted: what is kept of a version that was in force.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// The digest of `files`.
+    pub digest: Digest,
+    /// The git commit, where the folder is a clean checkout.
+    pub commit: Option<String>,
+}
+
+/// A room.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// Its key: the file's name without `.toml`.
+    pub key: String,
+    /// Its whole alias.
+    pub alias: OwnedRoomAliasId,
+    /// The name people see.
+    pub name: String,
+    /// What it is for; becomes the topic.
+    pub purpose: String,
+    /// The commands that may be used here: the listed ones, those with a listed tag, and the built-ins.
+    pub commands: BTreeSet<String>,
+    /// The teams that are invited, by key.
+    pub teams: Vec<String>,
+    /// How people come in.
+    pub join: Join,
+    /// Where answers go.
+    pub answers: Answers,
+}
+
+/// How people come into a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Join {
+    /// By invitation.
+    Invite,
+    /// By invitation, or by asking.
+    Knock,
+    /// Anybody of a server that a team names.
+    Open,
+}
+
+/// Where answers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answers {
+    /// Into a thread at the command.
+    Thread,
+    /// Into the main timeline, as replies.
+    Timeline,
+}
+
+/// A team.
+#[derive(Debug, Clone)]
+pub struct Team {
+    /// Its key: the file's name without `.toml`. `Team::"key"` in the rules.
+    pub key: String,
+    /// What it is, in a line.
+    pub summary: String,
+    /// The homeservers its members may come from. A member of another one is a mistake in the folder.
+    pub homeservers: BTreeSet<OwnedServerName>,
+    /// Its members, leads included.
+    pub users: BTreeSet<OwnedUserId>,
+    /// Those of them who lead: `Team::"key-leads"` and, with all other leads, `Team::"leads"`.
+    pub leads: BTreeSet<OwnedUserId>,
+}
+
+/// A system: a thing that is operated.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// Its key: the file's name without `.toml`. `System::"key"` in the rules.
+    pub key: String,
+    /// What it is, in a line.
+    pub summary: String,
+    /// The team that owns it, by key.
+    pub owner: String,
+    /// How bad it is when it is down.
+    pub criticality: Criticality,
+    /// Its environments; each makes a `System::"key@environment"` in `Environment::"environment"`.
+    pub environments: Vec<String>,
+    /// Command lines (without prefix) of effect `read` that tell how it is: what `!status` runs.
+    pub status: Vec<String>,
+    /// Links by name: dashboard, runbook.
+    pub links: BTreeMap<String, String>,
+}
+
+/// How bad it is when a system is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Criticality {
+    /// It can wait.
+    Low,
+    /// Within the day.
+    Normal,
+    /// At once.
+    High,
+}
+
+impl Criticality {
+    /// The name in files and rules.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What a command does to the world. Rules can speak of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// It only looks.
+    Read,
+    /// It changes something.
+    Change,
+    /// It may destroy something.
+    Danger,
+}
+
+impl Effect {
+    /// The name in files and rules.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Change => "change",
+            Self::Danger => "danger",
+        }
+    }
+}
+
+/// A command.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Its name: lower-case words joined by `-`; `Action::"name"` in the rules.
+    pub name: String,
+    /// What it does, in a line.
+    pub summary: String,
+    /// More about it, in Markdown; may be empty.
+    pub help: String,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// Its tags; each is a group of actions in the rules, and rooms may list them as `#tag`.
+    pub tags: BTreeSet<String>,
+    /// The system it acts on, as a template of its arguments: `{app}@{env}`.
+    pub subject: Option<String>,
+    /// Optional second spellings: `deploy {app} to {env} at {version}`.
+    pub phrases: Vec<String>,
+    /// The document that explains it, a file of `docs/`.
+    pub docs: Option<String>,
+    /// Lines that show its use, without prefix.
+    pub examples: Vec<String>,
+    /// Its arguments, in the order of their positions.
+    pub arguments: Vec<Argument>,
+    /// How it is run.
+    pub run: Run,
+}
+
+/// An argument.
+#[derive(Debug, Clone)]
+pub struct Argument {
+    /// Its name: `--name` on the line, `context.arguments.name` in the rules.
+    pub name: String,
+    /// What it is for; may be empty.
+    pub summary: String,
+    /// Its type.
+    pub kind: ArgumentType,
+    /// Whether it must be given. False where there is a default.
+    pub required: bool,
+    /// Its value when it is not given.
+    pub default: Option<Value>,
+    /// Whether it takes all the remaining words of the line, joined by spaces. Only the last text.
+    pub rest: bool,
+}
+
+/// The type of an argument.
+#[derive(Debug, Clone)]
+pub enum ArgumentType {
+    /// Free text.
+    Text {
+        /// What the whole text must match.
+        pattern: Option<Regex>,
+        /// The least number of characters. Default 1.
+        min_length: usize,
+        /// The greatest number of characters. Default 1,000.
+        max_length: usize,
+    },
+    /// A whole number.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// Yes or no.
+    Boolean,
+    /// One of these.
+    Choice(Vec<String>),
+    /// A length of time: `90s`, `10m`, `1h30m`.
+    Duration {
+        /// The least, in seconds.
+        min: i64,
+        /// The greatest, in seconds.
+        max: i64,
+    },
+    /// A user, by MXID or pill.
+    User,
+    /// A room, by id, alias or pill.
+    Room,
+    /// A declared system.
+    System,
+    /// Several of one type, separated by commas.
+    List {
+        /// Their type, itself no list.
+        items: Box<ArgumentType>,
+        /// The greatest number of them. Default 32.
+        max_items: usize,
+    },
+}
+
+/// How a command is run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// By which executor, with its own settings.
+    pub kind: RunKind,
+    /// How long it may take. Default 1 minute.
+    pub timeout: SignedDuration,
+    /// What must not run twice at once, as a template of its arguments.
+    pub lock: Option<String>,
+    /// Whether it may be started once more when its outcome is unknown.
+    pub idempotent: bool,
+}
+
+/// The kinds of executor.
+#[derive(Debug, Clone)]
+pub enum RunKind {
+    /// Quarterdeck itself answers.
+    Builtin,
+    /// A program on this host.
+    Process {
+        /// Its absolute path.
+        program: PathBuf,
+        /// Its argument vector, each a template that gives exactly one element; an element that names an
+        /// absent optional argument is left out.
+        arguments: Vec<String>,
+        /// The folder it runs in. Default: an empty folder of its own.
+        folder: Option<PathBuf>,
+        /// Its whole environment, beside the credentials.
+        environment: BTreeMap<String, String>,
+        /// The environment variables that carry credentials, with the secret's name.
+        credentials: BTreeMap<String, String>,
+        /// The operating system's user it runs as, where Quarterdeck may change to another.
+        user: Option<String>,
+        /// Its resource limits.
+        limits: Limits,
+    },
+}
+
+/// The resource limits of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Address space in bytes. Default 2 GiB.
+    pub memory: u64,
+    /// Processor time in seconds; none by default.
+    pub cpu: Option<u64>,
+    /// Open files. Default 256.
+    pub files: u64,
+    /// The largest file it may write, in bytes. Default 1 GiB.
+    pub file_size: u64,
+    /// Processes of its user; none by default, because other programs of that user count too.
+    pub processes: Option<u64>,
+    /// How much output is kept, in bytes; beyond it the middle is dropped. Default 1 MiB.
+    pub output: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 2 << 30, cpu: None, files: 256, file_size: 1 << 30, processes: None, output: 1 << 20 }
+    }
+}
+
+/// Where a secret's value comes from. It is read when a run needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable of `serve`: `environment = "NAME"`.
+    Environment(String),
+    /// A file, absolute or a name in the systemd credentials folder: `file = "/run/secrets/x"`, `credential = "x"`.
+    File(PathBuf),
+}
+
+/// A file of rules.
+#[derive(Debug, Clone)]
+pub struct PolicyFile {
+    /// Its path in the folder: `policies/production.cedar`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A runbook.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Its path in `docs/`: `deploying.md`.
+    pub path: String,
+    /// Its first heading, or its path.
+    pub title: String,
+    /// Its text, in Markdown.
+    pub text: String,
+}

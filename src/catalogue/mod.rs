@@ -1,0 +1,16 @@
+//! What was declared in the ops folder: settings, rooms, teams, systems, commands, policies, documents.
+//!
+//! The folder is read whole and validated whole by [`load`]; an [`Ops`] exists only if every file in
+//! it is right. `command` reads the commands, `policy` compiles the policies, `matrix` keeps the
+//! rooms. It refuses to guess: an unknown key, a missing file or a reference to nothing is a mistake.
+
+mod builtin;
+mod declared;
+mod settings;
+
+pub use builtin::builtins;
+pub use declared::{
+    Answers, Argument, ArgumentType, Command, Criticality, Document, Effect, Join, Limits, Ops, PolicyFile,
+    Room, Run, RunKind, SecretSource, System, Team,
+};
+pub use settings::Settings;

@@ -1,0 +1,13 @@
+//! `quarterdeck audit`.
+
+use std::process::ExitCode;
+
+/// What the command line gave.
+#[derive(Debug, clap::Args)]
+pub struct Options {}
+
+impl Options {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        anyhow::bail!("`audit` is still to be written")
+    }
+}

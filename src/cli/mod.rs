@@ -1,0 +1,78 @@
+//! The subcommands, one file each: an `Options` that clap fills in, with a `run`.
+//!
+//! Here alone errors are `anyhow`'s: they end as one line on standard error and an exit status.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod audit;
+mod check;
+mod console;
+mod doctor;
+mod exec_run;
+mod migrate;
+mod new;
+mod registration;
+mod serve;
+mod r#try;
+
+/// ChatOps for Matrix: commands in rooms, decided by rules, run with credentials nobody else has,
+/// on a record that anybody can check.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Does the work: takes events from the homeserver, decides, runs, records and answers
+    Serve(serve::Options),
+    /// Brings the database to this version's schema, with the owner's role
+    Migrate(migrate::Options),
+    /// Writes registration.yaml, by which the homeserver knows Quarterdeck
+    Registration(registration::Options),
+    /// Reads an ops folder and reports every mistake in it
+    Check(check::Options),
+    /// Shows what a command line would do, without a homeserver and without running anything
+    Try(r#try::Options),
+    /// Writes a commented file to start from
+    New(new::Options),
+    /// Sits in a room from a terminal, or sends one command and waits for its outcome
+    Console(console::Options),
+    /// Reads the audit log
+    Audit(audit::Options),
+    /// Checks an installation and says how to mend what is wrong
+    Doctor(doctor::Options),
+    /// Applies limits to itself, waits for a byte, then becomes the program of a run
+    #[command(hide = true)]
+    ExecRun(exec_run::Options),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let result = match Options::parse().command {
+        Command::Serve(options) => options.run(),
+        Command::Migrate(options) => options.run(),
+        Command::Registration(options) => options.run(),
+        Command::Check(options) => options.run(),
+        Command::Try(options) => options.run(),
+        Command::New(options) => options.run(),
+        Command::Console(options) => options.run(),
+        Command::Audit(options) => options.run(),
+        Command::Doctor(options) => options.run(),
+        Command::ExecRun(options) => options.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("quarterdeck: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// A runtime for the subcommands that talk to a database or a homeserver.
+#[expect(dead_code, reason = "the subcommands come")]
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

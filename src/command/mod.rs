@@ -1,0 +1,1 @@
+//! The grammar: from the words of a message to an invocation (pure).

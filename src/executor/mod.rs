@@ -1,0 +1,1 @@
+//! Consumes a warrant and runs what it allows.

@@ -1,0 +1,1 @@
+//! What Quarterdeck says and owns on Matrix.

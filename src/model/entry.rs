@@ -1,0 +1,317 @@
+//! The entries of the audit log.
+//!
+//! An entry is written in the same database transaction as what it tells of. Its body is Matrix
+//! canonical JSON (specification, appendices, "Canonical JSON"), which has no floats. What may have
+//! to be erased one day (raw text, arguments, inputs of a decision, output) is never in an entry: a
+//! [`Commitment`] to it is.
+
+use jiff::Timestamp;
+use ruma::{
+    CanonicalJsonError, CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedRoomId, OwnedUserId,
+    canonical_json::to_canonical_value,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptId, BootId, Commitment, Digest, Ending, EntryId, OutputSummary, RequestNumber};
+
+/// One entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its identifier.
+    pub id: EntryId,
+    /// When it was written, by the clock of the writer.
+    pub at: Timestamp,
+    /// The request it belongs to, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestNumber>,
+    /// The room it belongs to, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<OwnedRoomId>,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Entry {
+    /// The entry in canonical JSON: the bytes that are stored and, later, hashed into the tree.
+    ///
+    /// # Errors
+    ///
+    /// Only where a number is outside the range of canonical JSON.
+    pub fn to_canonical_json(&self) -> Result<Vec<u8>, CanonicalJsonError> {
+        let value: CanonicalJsonValue = to_canonical_value(self)?;
+        Ok(value.to_string().into_bytes())
+    }
+
+    /// The entry's body as an object of canonical JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::to_canonical_json`].
+    pub fn to_canonical_object(&self) -> Result<CanonicalJsonObject, CanonicalJsonError> {
+        match to_canonical_value(self)? {
+            CanonicalJsonValue::Object(object) => Ok(object),
+            _ => unreachable!("a struct serialises to an object"),
+        }
+    }
+}
+
+/// What an entry tells of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Event {
+    /// A command arrived, readable or not.
+    #[serde(rename = "command.received")]
+    CommandReceived {
+        /// Who sent it: the only identity there is.
+        sender: OwnedUserId,
+        /// The Matrix event that carried it, where one did.
+        event_id: Option<OwnedEventId>,
+        /// The door it came through: `matrix`, ...
+        door: String,
+        /// When its sender's homeserver says that it was sent.
+        claimed_at: Timestamp,
+        /// When it arrived here.
+        received_at: Timestamp,
+        /// The text as it came.
+        text: Commitment,
+    },
+    /// The rules permit it.
+    #[serde(rename = "command.permitted")]
+    CommandPermitted {
+        /// The command's name.
+        command: String,
+        /// The system it acts on.
+        subject: Option<String>,
+        /// The whole invocation.
+        invocation: Commitment,
+        /// What the rules were given: Cedar's request and entities.
+        inputs: Commitment,
+        /// The ids of the rules that decided.
+        policies: Vec<String>,
+        /// The version of the rules.
+        rules: Digest,
+    },
+    /// It is not run.
+    #[serde(rename = "command.refused")]
+    CommandRefused {
+        /// The kind of reason: `rules`, `evaluation`, `unreadable`, `stale`, `membership`, `server`, ...
+        why: String,
+        /// The command's name, if it was understood so far.
+        command: Option<String>,
+        /// The system it would have acted on.
+        subject: Option<String>,
+        /// The whole invocation, if it was understood.
+        invocation: Option<Commitment>,
+        /// What the rules were given, if they were asked.
+        inputs: Option<Commitment>,
+        /// The reason in words, as it was answered.
+        reason: Commitment,
+        /// The ids of the rules that decided.
+        policies: Vec<String>,
+        /// The version of the rules.
+        rules: Digest,
+    },
+    /// An inbox row failed again and again for a reason of its own, and was passed.
+    #[serde(rename = "command.unprocessable")]
+    CommandUnprocessable {
+        /// The row's identity at its source: an event id.
+        external_id: String,
+        /// What failed.
+        reason: String,
+    },
+    /// It is permitted, and waits for its lock.
+    #[serde(rename = "run.queued")]
+    RunQueued {
+        /// The lock it waits for.
+        lock: String,
+    },
+    /// A process was allowed to start, by this attempt.
+    #[serde(rename = "run.started")]
+    RunStarted {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The life of the server that starts it.
+        boot: BootId,
+        /// The kind of executor.
+        executor: String,
+        /// The names of the secrets it is given.
+        secrets: Vec<String>,
+    },
+    /// The run ended, or its outcome is unknown.
+    #[serde(rename = "run.finished")]
+    RunFinished {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What ended it.
+        ending: Ending,
+        /// From start to end, in milliseconds.
+        took_ms: i64,
+        /// The facts about its output.
+        output: OutputSummary,
+        /// The output that was kept, where there was any.
+        kept: Option<Commitment>,
+    },
+    /// A run ended after it had already been given a final state. Recorded, and nothing else changes.
+    #[serde(rename = "run.finished_late")]
+    RunFinishedLate {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What ended it.
+        ending: Ending,
+    },
+    /// A request that still waited was cancelled.
+    #[serde(rename = "command.cancelled")]
+    CommandCancelled {
+        /// By whom.
+        by: OwnedUserId,
+    },
+    /// The message of a command was edited afterwards; what was recorded stays.
+    #[serde(rename = "message.edited")]
+    MessageEdited {
+        /// The command's event.
+        event_id: OwnedEventId,
+        /// By whom.
+        by: OwnedUserId,
+        /// The new text.
+        text: Commitment,
+    },
+    /// The message of a command was redacted afterwards; what was recorded stays.
+    #[serde(rename = "message.redacted")]
+    MessageRedacted {
+        /// The command's event.
+        event_id: OwnedEventId,
+        /// By whom.
+        by: OwnedUserId,
+    },
+    /// Quarterdeck created or changed a room.
+    #[serde(rename = "room.changed")]
+    RoomChanged {
+        /// The room's name in the ops folder.
+        name: String,
+        /// What was changed, in words.
+        what: String,
+    },
+    /// A room cannot be kept as declared.
+    #[serde(rename = "room.failed")]
+    RoomFailed {
+        /// The room's name in the ops folder.
+        name: String,
+        /// What is wrong, and how to mend it.
+        what: String,
+    },
+    /// Somebody's membership of a room changed.
+    #[serde(rename = "member.changed")]
+    MemberChanged {
+        /// Whose.
+        user: OwnedUserId,
+        /// The new membership: `join`, `leave`, `invite`, `ban`, `knock`.
+        membership: String,
+        /// By whom.
+        by: OwnedUserId,
+    },
+    /// Somebody who may not invite Quarterdeck did, and was told no.
+    #[serde(rename = "invitation.declined")]
+    InvitationDeclined {
+        /// By whom it was invited.
+        by: OwnedUserId,
+    },
+    /// A version of the ops folder came into force.
+    #[serde(rename = "rules.loaded")]
+    RulesLoaded {
+        /// The digest of the whole folder.
+        folder: Digest,
+        /// The digest of the rules: policies, schema, teams and systems.
+        rules: Digest,
+        /// The git commit, where the folder is a checkout.
+        commit: Option<String>,
+    },
+    /// Somebody read the audit log.
+    #[serde(rename = "audit.read")]
+    AuditRead {
+        /// Who: an MXID, or an operating system's user on the command line.
+        by: String,
+        /// What was asked for, in words.
+        query: String,
+    },
+    /// A message could not be sent, for a reason that waiting does not mend.
+    #[serde(rename = "answer.parked")]
+    AnswerParked {
+        /// The message's step key.
+        step: String,
+        /// The homeserver's error.
+        reason: String,
+    },
+    /// A `serve` process started its work.
+    #[serde(rename = "server.started")]
+    ServerStarted {
+        /// The instance's name.
+        instance: String,
+        /// This life of it.
+        boot: BootId,
+        /// Quarterdeck's version.
+        version: String,
+    },
+    /// A `serve` process ended in good order.
+    #[serde(rename = "server.stopped")]
+    ServerStopped {
+        /// The instance's name.
+        instance: String,
+        /// This life of it.
+        boot: BootId,
+    },
+}
+
+impl Event {
+    /// The type's name in the log: `command.received`, ...
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CommandReceived { .. } => "command.received",
+            Self::CommandPermitted { .. } => "command.permitted",
+            Self::CommandRefused { .. } => "command.refused",
+            Self::CommandUnprocessable { .. } => "command.unprocessable",
+            Self::RunQueued { .. } => "run.queued",
+            Self::RunStarted { .. } => "run.started",
+            Self::RunFinished { .. } => "run.finished",
+            Self::RunFinishedLate { .. } => "run.finished_late",
+            Self::CommandCancelled { .. } => "command.cancelled",
+            Self::MessageEdited { .. } => "message.edited",
+            Self::MessageRedacted { .. } => "message.redacted",
+            Self::RoomChanged { .. } => "room.changed",
+            Self::RoomFailed { .. } => "room.failed",
+            Self::MemberChanged { .. } => "member.changed",
+            Self::InvitationDeclined { .. } => "invitation.declined",
+            Self::RulesLoaded { .. } => "rules.loaded",
+            Self::AuditRead { .. } => "audit.read",
+            Self::AnswerParked { .. } => "answer.parked",
+            Self::ServerStarted { .. } => "server.started",
+            Self::ServerStopped { .. } => "server.stopped",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_canonical_json_and_reads_back() {
+        let entry = Entry {
+            id: EntryId(uuid::Uuid::nil()),
+            at: Timestamp::UNIX_EPOCH,
+            request: Some(RequestNumber(482)),
+            room: None,
+            event: Event::CommandUnprocessable { external_id: "$e".into(), reason: "r".into() },
+        };
+        let bytes = entry.to_canonical_json().unwrap();
+        assert_eq!(
+            String::from_utf8(bytes.clone()).unwrap(),
+            concat!(
+                r#"{"at":"1970-01-01T00:00:00Z","external_id":"$e","id":"00000000-0000-0000-0000-000000000000","#,
+                r#""reason":"r","request":482,"type":"command.unprocessable"}"#
+            )
+        );
+        assert_eq!(serde_json::from_slice::<Entry>(&bytes).unwrap(), entry);
+        assert_eq!(entry.to_canonical_object().unwrap()["type"].as_str(), Some(entry.event.kind()));
+    }
+}

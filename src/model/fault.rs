@@ -1,0 +1,69 @@
+//! Named points at which a test kills the process, to see what the next start makes of it.
+//!
+//! In a release build there is nothing here at all.
+
+/// A place in the life of a request where dying must lose nothing and double nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// A transaction arrived; nothing is stored.
+    BeforeInboxCommit,
+    /// The inbox is committed; the homeserver has no answer yet.
+    AfterInboxCommit,
+    /// Everything of the decision is written; the commit is not.
+    BeforeDecisionCommit,
+    /// The decision and the start are committed; no process exists.
+    AfterDecisionCommit,
+    /// The process runs.
+    AfterProcessStart,
+    /// The process has ended; nobody was told.
+    AfterProcessEnd,
+    /// Everything of the outcome is written; the commit is not.
+    BeforeOutcomeCommit,
+    /// The outcome and the answer's outbox row are committed.
+    AfterOutcomeCommit,
+    /// The answer is about to be sent.
+    BeforeAnswer,
+    /// The answer was sent; that is not noted yet.
+    AfterAnswer,
+}
+
+impl Point {
+    /// Every point.
+    pub const ALL: [Self; 10] = [
+        Self::BeforeInboxCommit,
+        Self::AfterInboxCommit,
+        Self::BeforeDecisionCommit,
+        Self::AfterDecisionCommit,
+        Self::AfterProcessStart,
+        Self::AfterProcessEnd,
+        Self::BeforeOutcomeCommit,
+        Self::AfterOutcomeCommit,
+        Self::BeforeAnswer,
+        Self::AfterAnswer,
+    ];
+
+    /// The name that `QUARTERDECK_DIE_AT` chooses it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeInboxCommit => "before-inbox-commit",
+            Self::AfterInboxCommit => "after-inbox-commit",
+            Self::BeforeDecisionCommit => "before-decision-commit",
+            Self::AfterDecisionCommit => "after-decision-commit",
+            Self::AfterProcessStart => "after-process-start",
+            Self::AfterProcessEnd => "after-process-end",
+            Self::BeforeOutcomeCommit => "before-outcome-commit",
+            Self::AfterOutcomeCommit => "after-outcome-commit",
+            Self::BeforeAnswer => "before-answer",
+            Self::AfterAnswer => "after-answer",
+        }
+    }
+
+    /// Dies here, by SIGKILL, if the environment says so and this is a debug build.
+    #[inline]
+    pub fn pass(self) {
+        #[cfg(debug_assertions)]
+        if std::env::var_os("QUARTERDECK_DIE_AT").is_some_and(|point| point == self.name()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}

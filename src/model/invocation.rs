@@ -1,0 +1,37 @@
+//! A command with its arguments bound: what was understood, what is decided, what is run.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Value};
+
+/// A command of the catalogue with every argument bound to a typed value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// The command's name in the catalogue, built-ins included: `deploy`, `help`.
+    pub command: String,
+    /// The bound arguments by name, defaults filled in; what is optional and absent is absent.
+    pub arguments: BTreeMap<String, Value>,
+    /// The system it acts on, as the rules know it (`web@production`), where the command has one.
+    pub subject: Option<String>,
+}
+
+impl Invocation {
+    /// The digest of exactly this invocation.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Invocation {
+    /// The invocation in the one grammar, every argument by name and quoted where it must be:
+    /// `deploy --app web --env staging`. Parsed again, it gives the same invocation.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.command)?;
+        for (name, value) in &self.arguments {
+            write!(f, " --{name} {}", shell_words::quote(&value.to_string()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! Plain types that every floor shares. No I/O, no ambient clock, no ambient randomness.
+//!
+//! Everything here can be made from parts, compared and written down. What gives authority is not
+//! here: a [`crate::policy::Permit`] is made by `policy` alone and a `Warrant` by `storage` alone.
+
+mod ambient;
+mod answer;
+mod digest;
+mod entry;
+pub mod fault;
+mod ids;
+mod invocation;
+mod outcome;
+mod secret;
+mod state;
+mod value;
+
+pub use ambient::{Clock, Random, SystemClock, SystemRandom};
+pub use answer::{Block, Message, Span, StateMark};
+pub use digest::{Commitment, Digest, Salt};
+pub use entry::{Entry, Event};
+pub use ids::{AttemptId, BootId, EntryId, RequestNumber};
+pub use invocation::Invocation;
+pub use jiff::{SignedDuration, Timestamp};
+pub use outcome::{Ending, Outcome, OutputSummary};
+pub use secret::Secret;
+pub use state::State;
+pub use value::Value;

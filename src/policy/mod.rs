@@ -1,0 +1,1 @@
+//! The business rules as code: entities, decision, explanation (pure); makes permits.

@@ -1,0 +1,1 @@
+//! Every SQL statement; appends audit entries; makes warrants.

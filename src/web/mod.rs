@@ -1,0 +1,1 @@
+//! The HTTP face to people and machines: health and metrics.
