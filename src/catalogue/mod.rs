@@ -6,6 +6,7 @@
 
 mod builtin;
 mod declared;
+mod mistake;
 mod settings;
 
 pub use builtin::builtins;
@@ -13,4 +14,5 @@ pub use declared::{
     Answers, Argument, ArgumentType, Command, Criticality, Document, Effect, Join, Limits, Ops, PolicyFile,
     Room, Run, RunKind, SecretSource, System, Team,
 };
+pub use mistake::{Mistake, Warning};
 pub use settings::Settings;
