@@ -1,0 +1,246 @@
+//! The requests that the rest of the house makes, each a method.
+
+use std::time::Duration;
+
+use ruma::{
+    EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, TransactionId, UInt,
+    UserId,
+    api::client::{
+        account::whoami::v3 as whoami,
+        alias::get_alias::v3 as get_alias,
+        appservice::request_ping::v1 as request_ping,
+        authenticated_media::get_media_config::v1 as get_media_config,
+        discovery::{get_capabilities::v3 as get_capabilities, get_supported_versions as get_versions},
+        media::create_content::v3 as create_content,
+        membership::{
+            get_member_events::v3 as get_member_events, invite_user::v3 as invite_user,
+            join_room_by_id::v3 as join_room, joined_rooms::v3 as joined_rooms, leave_room::v3 as leave_room,
+        },
+        message::send_message_event::v3 as send_message,
+        relations::get_relating_events_with_rel_type::v1 as relations,
+        room::{create_room::v3 as create_room, get_room_event::v3 as get_room_event},
+        state::{
+            get_state_event_for_key::v3 as get_state_event, get_state_events::v3 as get_state,
+            send_state_event::v3 as send_state,
+        },
+    },
+    api::{OutgoingRequest, auth_scheme::SendAccessToken},
+    events::{
+        AnyStateEvent, MessageLikeEventType, StateEventType, relation::RelationType,
+        room::member::RoomMemberEvent,
+    },
+    serde::Raw,
+};
+use serde_json::Value;
+
+use super::{As, DEVICE, Error, Homeserver, NotFound, PATIENCE};
+
+/// How long an upload may take.
+const UPLOAD: Duration = Duration::from_mins(5);
+
+/// How many related events are read at once.
+const PAGE: u32 = 100;
+
+/// How many pages of related events are read before giving up.
+const PAGES: usize = 20;
+
+/// An event that relates to another.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    /// Its id.
+    pub event_id: OwnedEventId,
+    /// Who sent it.
+    pub sender: OwnedUserId,
+    /// Its content.
+    pub content: Value,
+}
+
+impl Homeserver {
+    /// Sends an event. The same transaction id again gives the same event, also across restarts of either side.
+    pub async fn send_event(
+        &self,
+        room: &RoomId,
+        kind: &str,
+        content: &Value,
+        transaction: &TransactionId,
+    ) -> Result<OwnedEventId, Error> {
+        let request = send_message::Request::new_raw(
+            room.to_owned(),
+            transaction.to_owned(),
+            MessageLikeEventType::from(kind),
+            raw("sending an event", content)?.cast_unchecked(),
+        );
+        Ok(self.send(&format!("sending {kind} to {room}"), request).await?.event_id)
+    }
+
+    /// Uploads a file. An upload has no transaction id: one whose answer is lost leaves an orphan.
+    pub async fn upload(&self, name: &str, content_type: &str, bytes: Vec<u8>) -> Result<OwnedMxcUri, Error> {
+        let mut request = create_content::Request::new(bytes);
+        request.filename = Some(name.to_owned());
+        request.content_type = Some(content_type.to_owned());
+        Ok(self.call(As::Device, &format!("uploading {name}"), UPLOAD, request).await?.content_uri)
+    }
+
+    /// The largest upload that the homeserver takes, in bytes.
+    pub async fn upload_limit(&self) -> Result<u64, Error> {
+        let answer = self.send("asking for the upload limit", get_media_config::Request::new()).await?;
+        Ok(answer.upload_size.into())
+    }
+
+    /// The events in the thread of `event` (newest first), or with another relation to it.
+    pub async fn relations(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+        kind: RelationType,
+    ) -> Result<Vec<Relation>, Error> {
+        let mut found = Vec::new();
+        let mut from = None;
+        for _ in 0..PAGES {
+            let mut request = relations::Request::new(room.to_owned(), event.to_owned(), kind.clone());
+            request.limit = Some(UInt::from(PAGE));
+            request.from = from;
+            let answer = self.send(&format!("reading what relates to {event} in {room}"), request).await?;
+            found.extend(answer.chunk.iter().filter_map(|raw| {
+                Some(Relation {
+                    event_id: raw.get_field("event_id").ok()??,
+                    sender: raw.get_field("sender").ok()??,
+                    content: raw.get_field("content").ok()??,
+                })
+            }));
+            from = answer.next_batch;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// One event of a room, whole, if we may see it.
+    pub async fn event(&self, room: &RoomId, event: &EventId) -> Result<Option<Value>, Error> {
+        let request = get_room_event::Request::new(room.to_owned(), event.to_owned());
+        let doing = format!("reading {event} in {room}");
+        let answer = self.send(&doing, request).await.optional()?;
+        Ok(answer.and_then(|answer| answer.event.deserialize_as_unchecked().ok()))
+    }
+
+    /// Creates a room.
+    pub async fn create_room(&self, request: create_room::Request) -> Result<OwnedRoomId, Error> {
+        let doing = match &request.room_alias_name {
+            Some(alias) => format!("creating the room #{alias}"),
+            None => "creating a room".to_owned(),
+        };
+        // Creating takes many events, and joins the bot: on a slow machine that takes its time.
+        Ok(self.call(As::Device, &doing, 4 * PATIENCE, request).await?.room_id)
+    }
+
+    /// The room that an alias names.
+    pub async fn resolve(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, Error> {
+        let request = get_alias::Request::new(alias.to_owned());
+        let answer = self.send(&format!("resolving {alias}"), request).await.optional()?;
+        Ok(answer.map(|answer| answer.room_id))
+    }
+
+    /// The rooms that the bot has joined.
+    pub async fn joined_rooms(&self) -> Result<Vec<OwnedRoomId>, Error> {
+        Ok(self.send("listing our rooms", joined_rooms::Request::new()).await?.joined_rooms)
+    }
+
+    /// Joins a room to which the bot was invited.
+    pub async fn join(&self, room: &RoomId) -> Result<(), Error> {
+        self.send(&format!("joining {room}"), join_room::Request::new(room.to_owned())).await.map(drop)
+    }
+
+    /// Leaves a room, or declines an invitation to it.
+    pub async fn leave(&self, room: &RoomId, reason: Option<&str>) -> Result<(), Error> {
+        let mut request = leave_room::Request::new(room.to_owned());
+        request.reason = reason.map(ToOwned::to_owned);
+        self.send(&format!("leaving {room}"), request).await.map(drop)
+    }
+
+    /// Invites somebody.
+    pub async fn invite(&self, room: &RoomId, user: &UserId) -> Result<(), Error> {
+        let recipient =
+            invite_user::InvitationRecipient::UserId(invite_user::InviteUserId::new(user.to_owned()));
+        let request = invite_user::Request::new(room.to_owned(), recipient);
+        self.send(&format!("inviting {user} to {room}"), request).await.map(drop)
+    }
+
+    /// All state events of a room.
+    pub async fn state(&self, room: &RoomId) -> Result<Vec<Raw<AnyStateEvent>>, Error> {
+        let request = get_state::Request::new(room.to_owned());
+        Ok(self.send(&format!("reading the state of {room}"), request).await?.room_state)
+    }
+
+    /// The content of one state event.
+    pub async fn state_event(&self, room: &RoomId, kind: &str, key: &str) -> Result<Option<Value>, Error> {
+        let request =
+            get_state_event::Request::new(room.to_owned(), StateEventType::from(kind), key.to_owned());
+        let doing = format!("reading {kind} of {room}");
+        let answer = self.send(&doing, request).await.optional()?;
+        answer
+            .map(|answer| serde_json::from_str(answer.event_or_content.get()))
+            .transpose()
+            .map_err(|error| Error::Unreadable { doing, reason: error.to_string() })
+    }
+
+    /// Sets a state event.
+    pub async fn set_state(
+        &self,
+        room: &RoomId,
+        kind: &str,
+        key: &str,
+        content: &Value,
+    ) -> Result<OwnedEventId, Error> {
+        let request = send_state::Request::new_raw(
+            room.to_owned(),
+            StateEventType::from(kind),
+            key.to_owned(),
+            raw("setting state", content)?.cast_unchecked(),
+        );
+        Ok(self.send(&format!("setting {kind} of {room}"), request).await?.event_id)
+    }
+
+    /// All membership events of a room, also of those who left.
+    pub async fn members(&self, room: &RoomId) -> Result<Vec<Raw<RoomMemberEvent>>, Error> {
+        let request = get_member_events::Request::new(room.to_owned());
+        Ok(self.send(&format!("reading the members of {room}"), request).await?.chunk)
+    }
+
+    /// Asks the homeserver to ping the application service `id`. Also makes it deliver its backlog at once.
+    pub async fn ping(&self, id: &str) -> Result<Duration, Error> {
+        let request = request_ping::Request::new(id.to_owned());
+        Ok(self.call(As::Service, "asking for a ping", PATIENCE, request).await?.duration)
+    }
+
+    /// The default room version, and whether version 12 is offered.
+    pub async fn room_versions(&self) -> Result<(String, bool), Error> {
+        let answer = self.send("asking for capabilities", get_capabilities::Request::new()).await?;
+        let versions = answer.capabilities.room_versions;
+        let twelve = versions.available.keys().any(|version| version.as_str() == "12");
+        Ok((versions.default.to_string(), twelve))
+    }
+
+    /// The versions of the specification that the homeserver speaks. Needs no token, so it is a probe as well.
+    pub async fn versions(&self) -> Result<Vec<String>, Error> {
+        let doing = "asking for the versions of the specification";
+        let request = get_versions::Request::new()
+            .try_into_http_request::<Vec<u8>>(&self.shared.url, SendAccessToken::None, ())
+            .map_err(|error| Error::Unreadable { doing: doing.to_owned(), reason: error.to_string() })?;
+        let answer: get_versions::Response = self.answer(doing, PATIENCE, request).await?;
+        Ok(answer.versions)
+    }
+
+    /// As whom the homeserver sees us: user and device.
+    pub async fn whoami(&self) -> Result<(OwnedUserId, bool), Error> {
+        let request = whoami::Request::new();
+        let answer = self.send("asking who we are", request).await?;
+        let device = answer.device_id.is_some_and(|device| device == DEVICE);
+        Ok((answer.user_id, device))
+    }
+}
+
+fn raw(doing: &str, content: &Value) -> Result<Raw<Value>, Error> {
+    Raw::new(content)
+        .map_err(|error| Error::Unreadable { doing: doing.to_owned(), reason: error.to_string() })
+}
