@@ -1,1 +1,30 @@
-//! The business rules as code: entities, decision, explanation (pure); makes permits.
+//! The business rules as code: what may be done, by whom, to what, and why not.
+//!
+//! Owns the Cedar schema (generated from the catalogue, see [`Rules::schema`]), the entities that the
+//! rules speak of, the decision and its explanation. `dispatch` asks for a [`Decision`] before anything
+//! runs; `storage` takes the [`Permit`] that comes of it and makes a warrant; `cli` compiles rules to
+//! check and try them.
+//!
+//! It is pure: it reads no clock, no file and no database, and the same question gets the same answer
+//! from the same rules. It refuses to decide by anything but a whole MXID: display names, avatars and
+//! the text of a message are not even parameters. It fails closed: what no rule permits is refused,
+//! what any rule forbids is refused, and where any rule cannot be evaluated the answer is a refusal
+//! that names the rule.
+//!
+//! How rules are written: `docs/rules.md`.
+
+mod compile;
+mod decide;
+mod lint;
+mod names;
+mod read;
+mod request;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod warn;
+mod world;
+
+pub use compile::{Remedy, Rules};
+pub use decide::{Decision, Permit, Refusal, Why};
+pub use request::{Action, Question};

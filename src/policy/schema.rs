@@ -1,0 +1,143 @@
+//! The Cedar schema, generated from the catalogue.
+//!
+//! It is why a rule that names an argument which doesn't exist fails `check` and not production:
+//! every command is an action with the types of its own arguments. Names are always quoted, so that
+//! an argument called `dry-run` or `in` works: `context.arguments["dry-run"]`.
+
+use std::fmt::Write as _;
+
+use super::names::{LEADS, READ_AUDIT, READ_OUTPUT, RUN, TOTAL, leads_of, tag_group};
+use crate::catalogue::{ArgumentType, Command, Effect, Ops};
+
+/// What stands in every schema: the things that rules speak of.
+const THINGS: &str = r"
+// A team, the group of a team's leads, or all leads.
+entity Team in [Team];
+
+// A person, by whole MXID.
+entity User in [Team] = {
+  homeserver: String,
+  power_level: Long, // in the room of the command; only of who sends it
+};
+
+entity Environment;
+
+// What is operated: `web@production`, in `web` and in its environment.
+entity System in [System, Environment] = {
+  owner: Team,
+  owner_leads: Team,
+  criticality: String, // low, normal, high
+};
+
+entity Room;
+
+// When the command is decided, in UTC.
+type Time = {
+  now: datetime,
+  weekday: String, // monday to sunday
+  hour: Long,
+  minute: Long,
+};
+";
+
+/// The schema of an ops folder, in Cedar's own language.
+pub(super) fn generate(ops: &Ops) -> String {
+    let mut text = String::from("// Generated from the ops folder: change the folder, not this.\n");
+    text.push_str(THINGS);
+    approvals(&mut text, ops);
+    groups(&mut text, ops);
+    text.push_str("\n// What is no command.\n");
+    for name in ["approve", "deny", "cancel", "reload", READ_AUDIT] {
+        own(&mut text, name, "");
+    }
+    own(&mut text, READ_OUTPUT, "\"command\": String, \"requester\": User, ");
+    for command in ops.commands.values() {
+        action(&mut text, command);
+    }
+    text
+}
+
+/// The groups of the rules' people: teams, each team's leads, all leads.
+pub(super) fn team_groups(ops: &Ops) -> impl Iterator<Item = String> {
+    ops.teams.keys().flat_map(|team| [team.clone(), leads_of(team)]).chain([LEADS.to_owned()])
+}
+
+fn approvals(text: &mut String, ops: &Ops) {
+    text.push_str(
+        "\n// How many people, other than the requester, have approved: all, and of each team.\ntype Approvals = {\n",
+    );
+    for name in [TOTAL.to_owned()].into_iter().chain(team_groups(ops)) {
+        line(text, format_args!("  {}: Long,", quoted(&name)));
+    }
+    text.push_str("};\n");
+}
+
+fn groups(text: &mut String, ops: &Ops) {
+    text.push_str("\n// Groups of commands: all, by effect, by tag.\n");
+    line(text, format_args!("action \"{RUN}\";"));
+    for effect in [Effect::Read, Effect::Change, Effect::Danger] {
+        line(text, format_args!("action \"{}\";", effect.name()));
+    }
+    let tags: std::collections::BTreeSet<_> =
+        ops.commands.values().flat_map(|command| &command.tags).collect();
+    for tag in tags {
+        line(text, format_args!("action {};", quoted(&tag_group(tag))));
+    }
+}
+
+fn own(text: &mut String, name: &str, attributes: &str) {
+    line(
+        text,
+        format_args!(
+            "action {} appliesTo {{\n  principal: [User],\n  resource: [Room, System],\n  \
+             context: {{ {attributes}\"room\": Room, \"time\": Time, \"approvals\": Approvals }}\n}};",
+            quoted(name)
+        ),
+    );
+}
+
+fn action(text: &mut String, command: &Command) {
+    let groups: Vec<_> = [RUN.to_owned(), command.effect.name().to_owned()]
+        .into_iter()
+        .chain(command.tags.iter().map(|tag| tag_group(tag)))
+        .map(|group| quoted(&group))
+        .collect();
+    line(text, format_args!("\n// {}", command.summary.replace(char::is_control, " ")));
+    line(text, format_args!("action {} in [{}] appliesTo {{", quoted(&command.name), groups.join(", ")));
+    line(text, format_args!("  principal: [User],"));
+    let resource = if command.subject.is_some() { "System" } else { "Room" };
+    line(text, format_args!("  resource: [{resource}],\n  context: {{\n    \"arguments\": {{"));
+    for argument in &command.arguments {
+        let optional = if argument.required || argument.default.is_some() { "" } else { "?" };
+        line(
+            text,
+            format_args!("      {}{optional}: {},", quoted(&argument.name), cedar_type(&argument.kind)),
+        );
+    }
+    text.push_str(
+        "    },\n    \"room\": Room,\n    \"time\": Time,\n    \"approvals\": Approvals,\n  }\n};\n",
+    );
+}
+
+fn cedar_type(kind: &ArgumentType) -> String {
+    match kind {
+        ArgumentType::Text { .. } | ArgumentType::Choice(_) | ArgumentType::Room => "String".to_owned(),
+        ArgumentType::Integer { .. } => "Long".to_owned(),
+        ArgumentType::Boolean => "Bool".to_owned(),
+        ArgumentType::Duration { .. } => "duration".to_owned(),
+        ArgumentType::User => "User".to_owned(),
+        ArgumentType::System => "System".to_owned(),
+        ArgumentType::List { items, .. } => format!("Set<{}>", cedar_type(items)),
+    }
+}
+
+/// A string literal of Cedar.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.escape_debug())
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(arguments);
+    text.push('\n');
+}

@@ -1,0 +1,190 @@
+//! Commands that nobody may run. What this can see is said at [`Rules::warnings`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::{
+    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
+};
+use regex::Regex;
+
+use super::{
+    Rules,
+    names::{self, ROOM, SYSTEM, USER},
+    world::World,
+};
+use crate::catalogue::{ArgumentType, Command, Mistake, Ops, RunKind, Warning};
+
+/// Somebody in the rules' eyes: a name, and the groups.
+type Person = (EntityUid, BTreeSet<EntityUid>);
+
+/// A warning for each command that no scope of a permit reaches, or that a forbid without conditions always forbids.
+pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
+    let people = people(rules);
+    let scopes: Vec<_> = rules.policies.policies().map(|policy| Scope::of(policy, rules)).collect();
+    let mut found = Vec::new();
+    for command in ops.commands.values() {
+        let action = names::action(&command.name);
+        let resources = resources(command, ops, &rules.world);
+        let mut permitted = false;
+        let mut allowed = false;
+        let mut forbidding = BTreeMap::new();
+        for person in &people {
+            for resource in &resources {
+                let covers = |scope: &&Scope| scope.covers(person, &action, resource, &rules.world);
+                if !scopes.iter().filter(|scope| scope.permits).any(|scope| covers(&scope)) {
+                    continue;
+                }
+                permitted = true;
+                match scopes.iter().filter(|scope| !scope.permits && !scope.conditional).find(covers) {
+                    Some(forbid) => *forbidding.entry(forbid.id.clone()).or_insert(0) += 1,
+                    None => allowed = true,
+                }
+            }
+        }
+        let file = match command.run.kind {
+            RunKind::Builtin => "policies".to_owned(),
+            RunKind::Process { .. } => format!("commands/{}.toml", command.name),
+        };
+        let warning = |what, mend| Warning(Mistake { file, line: None, what, mend });
+        if resources.is_empty() {
+            found.push(warning(
+                format!("`{}` has nothing to act on: no declared system fits its subject", command.name),
+                "Declare the system, or change `subject`".to_owned(),
+            ));
+        } else if !permitted {
+            found.push(warning(
+                format!("no rule permits `{}`: everybody is refused", command.name),
+                format!(
+                    "Write a permit for `Action::\"{}\"`, or for its group `Action::\"{}\"`",
+                    command.name,
+                    command.effect.name()
+                ),
+            ));
+        } else if !allowed {
+            let rules: Vec<_> = forbidding.into_keys().map(|id| format!("`{id}`")).collect();
+            found.push(warning(
+                format!("`{}` is always forbidden by {}", command.name, rules.join(", ")),
+                "Give the forbid an `unless`, or take the command away".to_owned(),
+            ));
+        }
+    }
+    found
+}
+
+/// One of each kind of people: those whom the rules cannot tell apart by scope count once.
+fn people(rules: &Rules) -> Vec<Person> {
+    let named: BTreeSet<EntityUid> = rules
+        .policies
+        .policies()
+        .flat_map(Policy::entity_literals)
+        .filter(|uid| *uid.type_name() == *USER)
+        .collect();
+    let mut kinds = BTreeMap::new();
+    let mut people: BTreeMap<_, _> = named.into_iter().map(|uid| (uid, BTreeSet::new())).collect();
+    for (id, groups) in rules.world.people() {
+        let uid = names::user(id.as_str());
+        if let Some(known) = people.get_mut(&uid) {
+            known.clone_from(groups);
+        } else {
+            kinds.insert(groups.clone(), uid);
+        }
+    }
+    let mut people: Vec<_> = people.into_iter().collect();
+    people.extend(kinds.into_iter().map(|(groups, uid)| (uid, groups)));
+    // Anybody may be in an open room.
+    people.push((names::user("@stranger:invalid"), BTreeSet::new()));
+    people
+}
+
+/// What a command can act on.
+fn resources(command: &Command, ops: &Ops, world: &World) -> Vec<EntityUid> {
+    let Some(subject) = &command.subject else {
+        let builtin = matches!(command.run.kind, RunKind::Builtin);
+        let listed = |room: &&crate::catalogue::Room| builtin || room.commands.contains(&command.name);
+        let rooms: Vec<_> = ops.rooms.values().filter(listed).collect();
+        // A command that no room lists has a warning of its own.
+        let rooms = if rooms.is_empty() { ops.rooms.values().collect() } else { rooms };
+        return rooms.into_iter().map(|room| names::room(&room.key)).collect();
+    };
+    let mut pattern = regex::escape(subject);
+    for argument in &command.arguments {
+        let values = match &argument.kind {
+            ArgumentType::Choice(choices) => {
+                choices.iter().map(|choice| regex::escape(choice)).collect::<Vec<_>>().join("|")
+            }
+            ArgumentType::System => {
+                ops.systems.keys().map(|key| regex::escape(key)).collect::<Vec<_>>().join("|")
+            }
+            _ => ".*".to_owned(),
+        };
+        let place = regex::escape(&format!("{{{}}}", argument.name));
+        pattern = pattern.replace(&place, &format!("(?:{values})"));
+    }
+    let all = world.all_of(&SYSTEM);
+    match Regex::new(&format!("^(?:{pattern})$")) {
+        Ok(pattern) => all.filter(|uid| pattern.is_match(uid.id().unescaped())).cloned().collect(),
+        Err(_) => all.cloned().collect(),
+    }
+}
+
+/// Whom, what and where a rule is about, its conditions aside.
+struct Scope {
+    id: String,
+    permits: bool,
+    conditional: bool,
+    principal: PrincipalConstraint,
+    action: ActionConstraint,
+    resource: ResourceConstraint,
+    /// The actions and types of resources for which its conditions make sense at all.
+    sensible: BTreeSet<(EntityUid, EntityTypeName)>,
+}
+
+impl Scope {
+    fn of(policy: &Policy, rules: &Rules) -> Self {
+        Self {
+            id: policy.id().to_string(),
+            permits: policy.effect() == Effect::Permit,
+            conditional: policy.has_non_scope_constraint(),
+            principal: policy.principal_constraint(),
+            action: policy.action_constraint(),
+            resource: policy.resource_constraint(),
+            sensible: policy
+                .get_valid_request_envs(&rules.schema)
+                .map(|environment| (environment.action().clone(), environment.resource().clone()))
+                .collect(),
+        }
+    }
+
+    fn covers(
+        &self,
+        (person, groups): &Person,
+        action: &EntityUid,
+        resource: &EntityUid,
+        world: &World,
+    ) -> bool {
+        let person_in =
+            |group: &EntityUid| person == group || groups.iter().any(|own| world.is_in(own, group));
+        let principal = match &self.principal {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Eq(uid) => uid == person,
+            PrincipalConstraint::In(uid) => person_in(uid),
+            PrincipalConstraint::Is(kind) => *kind == *USER,
+            PrincipalConstraint::IsIn(kind, uid) => *kind == *USER && person_in(uid),
+        };
+        let fits = match &self.action {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => uid == action,
+            ActionConstraint::In(uids) => uids.iter().any(|uid| world.is_in(action, uid)),
+        };
+        let is = |kind: &EntityTypeName| kind == resource.type_name();
+        let resource_fits = match &self.resource {
+            ResourceConstraint::Any => true,
+            ResourceConstraint::Eq(uid) => uid == resource,
+            ResourceConstraint::In(uid) => world.is_in(resource, uid),
+            ResourceConstraint::Is(kind) => is(kind),
+            ResourceConstraint::IsIn(kind, uid) => is(kind) && world.is_in(resource, uid),
+        };
+        let kind = if *resource.type_name() == *ROOM { ROOM.clone() } else { SYSTEM.clone() };
+        principal && fits && resource_fits && self.sensible.contains(&(action.clone(), kind))
+    }
+}
