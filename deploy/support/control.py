@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from deploy.support import progress, registrations, rig, venv
+from deploy.support import progress, registrations, rig, scratch, venv
 from deploy.support.postgres import Cluster
 from deploy.support.synapse import Choices, Homeserver
 
@@ -78,6 +79,8 @@ def _run() -> int:
     homeserver.add_argument("--extra", default="{}", help="further settings of homeserver.yaml, as JSON")
     homeserver.set_defaults(run=_homeserver)
     options = parser.parse_args()
+    if options.verb == "up":
+        scratch.note_part(os.environ.get("QUARTERDECK_TEST_STATE"), options.folder.resolve())
     options.run(options)
     return 0
 

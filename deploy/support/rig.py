@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
-from . import paths, registrations, venv
+from . import paths, registrations, scratch, venv
 from .postgres import Cluster
 from .progress import step
 from .synapse import Choices, Homeserver
@@ -56,8 +55,7 @@ class Rig:
         for homeserver in self.homeservers.values():
             homeserver.stop()
         if remove:
-            self.cluster.remove()
-            shutil.rmtree(self.state, ignore_errors=True)
+            scratch.clear(self.state)
         else:
             self.cluster.stop()
 

@@ -1,0 +1,71 @@
+"""State folders that last as long as the script that made them, and are cleared away by the next one if it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from .postgres import Cluster
+from .processes import Process, started_at
+
+# Not /tmp: it may be small memory. Not the cache folder: PostgreSQL's user could not enter root's.
+BASE = Path("/var/tmp")
+PREFIX = "qd-run-"
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A new folder; at the end what runs there is stopped, and it is deleted. TERM ends the script in good order too."""
+    _sweep()
+    # Killed between two statements, a folder without an owner's note would stay: so the name holds the owner.
+    made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{started_at(os.getpid())}-", dir=BASE))
+    made.chmod(0o711)
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield made
+    finally:
+        # A second Ctrl-C must not leave half of it running.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        clear(made)
+        signal.signal(signal.SIGTERM, before)
+
+
+def clear(state: Path) -> None:
+    """Stops what runs in a state folder, the parts that tests made for themselves included, and deletes it."""
+    for part in state.glob("parts/*.json"):
+        with contextlib.suppress(ValueError, KeyError):
+            place = Path(json.loads(part.read_text())["folder"])
+            if place.is_dir():
+                clear(place)
+    for note in state.rglob("synapse.json"):
+        Process(note.parent, "synapse").stop(kill=True)
+    if (state / "cluster.json").exists():
+        Cluster(state).remove()
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def note_part(state_file: str | None, part: Path) -> None:
+    """Writes down, in the state that a run's description lies in, that a part was made which must end with it."""
+    if state_file:
+        parts = Path(state_file).parent / "parts"
+        parts.mkdir(exist_ok=True)
+        (parts / f"{part.name}-{os.getpid()}.json").write_text(json.dumps({"folder": str(part)}))
+
+
+def _sweep() -> None:
+    for left in BASE.glob(f"{PREFIX}*"):
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            pid, started = left.name.removeprefix(PREFIX).split("-")[:2]
+            if left.lstat().st_uid == os.geteuid() and not left.is_symlink() and started_at(int(pid)) != started:
+                clear(left)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(143)
