@@ -1,1 +1,46 @@
 //! Every SQL statement; appends audit entries; makes warrants.
+//!
+//! Nothing lost, nothing twice, nothing unrecorded: what a floor above wants to be true, it asks for
+//! here, and gets it in one commit together with the entry that tells of it. `appservice` fills the
+//! inbox, `dispatch` claims [`Work`] from it and concludes it, `matrix` sends what stands in the
+//! outbox, `audit` reads the entries. It refuses to start a run without a confirmed commit, to change
+//! what was recorded, and to guess: a commit whose answer was lost counts as not done until read back.
+//!
+//! One file a family of tables. Time comes from the clock that [`Storage::connect`] was given.
+
+#![expect(dead_code, reason = "the bodies follow these signatures")]
+
+mod bell;
+mod claim;
+mod connect;
+mod documents;
+mod drafts;
+mod entries;
+mod error;
+mod finish;
+mod inbox;
+mod instances;
+mod migrate;
+mod outbox;
+mod ready;
+mod requests;
+mod rooms;
+mod start;
+mod versions;
+mod work;
+
+pub use bell::Bell;
+pub use claim::{InboxRow, Wanted};
+pub use connect::Storage;
+pub use documents::Passage;
+pub use drafts::{ContentKind, File, OutboxDraft, OutboxRow};
+pub use entries::{Content, Filter, Page, Recorded};
+pub use error::Error;
+pub use finish::Finished;
+pub use inbox::{Arrival, Stored, Transaction};
+pub use instances::{Beat, InterruptedRun};
+pub use migrate::{Migrated, migrate};
+pub use requests::{NewRequest, Request, Unfinished};
+pub use rooms::{Member, Membership, Standing};
+pub use start::{PendingWarrant, Start, Started, Warrant};
+pub use work::Work;

@@ -1,0 +1,123 @@
+//! The pool of connections, the clock, and who we are.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    Connection as _, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{Bell, Error, error::Doing as _, instances::Presence};
+use crate::model::{BootId, Clock, Random, Secret, Timestamp};
+
+/// The database, and who we are in it. Cheap to clone: all clones share one pool.
+#[derive(Clone)]
+pub struct Storage {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) pool: PgPool,
+    pub(super) options: PgConnectOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) boot: BootId,
+    pub(super) instance: String,
+    pub(super) bell: Bell,
+    pub(super) presence: Presence,
+}
+
+/// How long a caller waits for a connection before it hears that the database is away.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// A connection that was idle for longer is tried before it is used.
+const STALE: Duration = Duration::from_secs(1);
+
+impl Storage {
+    /// Prepares to use the database at `url`, as a new boot of `instance`. No connection is made yet:
+    /// a database that is away is found out by the first thing that is asked of it.
+    pub fn connect(
+        url: &Secret,
+        instance: &str,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, Error> {
+        let options = options(url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(24)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > STALE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options.clone());
+        let boot = BootId(random.uuid());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pool,
+                options,
+                clock,
+                random,
+                boot,
+                instance: instance.to_owned(),
+                bell: Bell::new(),
+                presence: Presence::default(),
+            }),
+        })
+    }
+
+    /// This life of the process.
+    pub fn boot(&self) -> BootId {
+        self.inner.boot
+    }
+
+    /// The instance's name.
+    pub fn instance(&self) -> &str {
+        &self.inner.instance
+    }
+
+    /// The time, to the microsecond: what PostgreSQL keeps, so that an entry says the same everywhere.
+    pub fn now(&self) -> Timestamp {
+        let now = self.inner.clock.now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
+    /// Ends every connection. What is under way is waited for.
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    pub(super) async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
+        self.pool().begin().await.doing(doing)
+    }
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage")
+            .field("instance", &self.inner.instance)
+            .field("boot", &self.inner.boot)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every connection of ours is: durable whatever the cluster's default says, in UTC, and ended by
+/// the server if it lingers in a transaction, so that a lost client never holds a lane for long.
+pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Error> {
+    let options =
+        PgConnectOptions::from_str(url.expose()).map_err(|error| Error::Address(error.to_string()))?;
+    Ok(options.application_name("quarterdeck").options([
+        ("synchronous_commit", "on"),
+        ("idle_in_transaction_session_timeout", "60s"),
+        ("default_transaction_isolation", "read committed"),
+        ("timezone", "UTC"),
+    ]))
+}

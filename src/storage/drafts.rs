@@ -1,0 +1,76 @@
+//! What a commit carries along: contents, entries, and messages for the outbox.
+
+use ruma::OwnedRoomId;
+
+use crate::model::{RequestNumber, Timestamp};
+
+/// What a content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ContentKind {
+    /// The text of a command, as it came or as it was edited.
+    Text,
+    /// An invocation: the command with its arguments, as JSON.
+    Invocation,
+    /// What the rules were given: Cedar's request and entities, as JSON.
+    Inputs,
+    /// Why it is not run, in words.
+    Reason,
+    /// What a run printed.
+    Output,
+}
+
+impl ContentKind {
+    /// The name in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Invocation => "invocation",
+            Self::Inputs => "inputs",
+            Self::Reason => "reason",
+            Self::Output => "output",
+        }
+    }
+}
+
+/// A message to be sent, written in the commit of what it tells of.
+#[derive(Debug, Clone)]
+pub struct OutboxDraft {
+    /// Its step key: unique for ever, and the transaction id under which it is sent.
+    pub step: String,
+    /// The room it goes to.
+    pub room: OwnedRoomId,
+    /// The request it answers; its messages are sent in the order in which they were written.
+    pub request: Option<RequestNumber>,
+    /// The event's type: `m.room.message`, `m.reaction`, ...
+    pub kind: String,
+    /// The event's content.
+    pub content: serde_json::Value,
+    /// A file to upload first; the sender puts its address into the content.
+    pub file: Option<File>,
+}
+
+/// A file that a message carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A message that waits in the outbox, leased to this process.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    /// Its number.
+    pub id: i64,
+    /// What is to be sent.
+    pub draft: OutboxDraft,
+    /// The messages of one lane are sent one after the other, by rising id.
+    pub lane: String,
+    /// When it was written.
+    pub written_at: Timestamp,
+    /// How often sending it has failed.
+    pub failures: i32,
+}
