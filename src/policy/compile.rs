@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{EntityUid, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode, Validator};
 
 use super::{
     lint,
@@ -70,7 +70,9 @@ impl Rules {
         mistakes.extend(found);
         let world = World::new(ops, &schema);
         let validated = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
-        for error in validated.validation_errors() {
+        // An unknown action is told by `lint`, which knows a better "did you mean".
+        let told = |error: &&ValidationError| !matches!(error, ValidationError::UnrecognizedActionId(_));
+        for error in validated.validation_errors().filter(told) {
             if let Some((file, line)) = place(ops, &rules, error.policy_id().as_ref()) {
                 let mend = "`quarterdeck check --schema` shows every name that rules may use";
                 mistakes.push(read::at_label(file, error, line, mend));

@@ -19,6 +19,23 @@ pub enum Decision {
 
 /// The rules' leave to do one thing once. Only [`Rules::decide`] makes it; whoever acts on it consumes it.
 ///
+/// It can be looked at, and handed on:
+///
+/// ```
+/// use quarterdeck::policy::Permit;
+/// fn names_of_rules(permit: &Permit) -> Vec<String> {
+///     permit.policies().to_vec()
+/// }
+/// fn once(permit: Permit) {
+///     drop(permit);
+/// }
+/// fn is<T>() {}
+/// is::<Permit>();
+/// fn is_one_that_can_be_read<T: serde::de::DeserializeOwned>() {}
+/// is_one_that_can_be_read::<(quarterdeck::model::Digest, ruma::OwnedUserId, serde_json::Value)>();
+/// let _ = quarterdeck::model::Timestamp::UNIX_EPOCH;
+/// ```
+///
 /// It cannot be made from parts:
 ///
 /// ```compile_fail,E0451
@@ -62,7 +79,7 @@ pub enum Decision {
 /// can_be_read::<quarterdeck::policy::Permit>();
 /// ```
 ///
-/// Its parts can be looked at, not changed or taken:
+/// Its parts cannot be changed:
 ///
 /// ```compile_fail,E0616
 /// fn change(mut permit: quarterdeck::policy::Permit) {

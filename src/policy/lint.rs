@@ -11,7 +11,7 @@ use ruma::UserId;
 use serde_json::Value as Json;
 
 use super::{
-    names::{ENVIRONMENT, ROOM, SYSTEM, TEAM, USER},
+    names::{ACTION, ENVIRONMENT, ROOM, SYSTEM, TEAM, USER},
     read::{Rule, line_of},
     request::WEEKDAYS,
     schema::quoted,
@@ -76,6 +76,7 @@ fn unknown(uid: &EntityUid, world: &World) -> Option<(String, String)> {
         });
     }
     let declared_in = [
+        (&*ACTION, "commands"),
         (&*TEAM, "teams"),
         (&*SYSTEM, "systems"),
         (&*ENVIRONMENT, "the `environments` of systems"),

@@ -60,6 +60,10 @@ pub(super) fn at_label(
     let label = error.labels().and_then(|mut labels| labels.next());
     let line = label.as_ref().map(|label| line_of(&file.text, label.offset())).or(otherwise);
     let mut what = error.to_string();
+    // Cedar says "for policy `x`, ..."; we say rule.
+    if let Some((id, rest)) = what.strip_prefix("for policy ").and_then(|rest| rest.split_once(", ")) {
+        what = format!("rule {id}: {rest}");
+    }
     if let Some(words) = label.as_ref().and_then(|label| label.label()) {
         let _ = write!(what, " ({words})");
     }

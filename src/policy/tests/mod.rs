@@ -1,0 +1,9 @@
+//! Tests of the rules, on a small company: two teams, three systems, a handful of commands.
+
+mod company;
+mod deciding;
+// mod documented;
+mod properties;
+mod writing;
+
+use company::{ask, compile, invocation, mistakes, ops, question, run};
