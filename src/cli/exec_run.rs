@@ -1,13 +1,15 @@
-//! `quarterdeck exec-run`.
+//! `quarterdeck exec-run`: the child's side of every start. Not for people.
 
 use std::process::ExitCode;
 
-/// What the command line gave.
+/// What the command line gave: nothing. All of it comes over standard input, because arguments can be
+/// read by every user of the host.
 #[derive(Debug, clap::Args)]
 pub struct Options {}
 
 impl Options {
+    #[expect(clippy::unnecessary_wraps, reason = "every subcommand has this form")]
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("`exec-run` is still to be written")
+        Ok(crate::executor::become_program())
     }
 }

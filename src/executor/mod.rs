@@ -1,1 +1,161 @@
 //! Consumes a warrant and runs what it allows.
+//!
+//! `dispatch` hands over a `Warrant`, which `storage` made when a permitted start was committed, and
+//! gets back how the run ended. This floor alone starts processes. Each kind of executor is a module:
+//! `process` for programs of this host.
+//!
+//! It refuses: a shell, an inherited environment, a second start of an attempt, a secret in an
+//! argument, unbounded output. It never fails towards its caller: what could not be started is an
+//! ending like any other, with the reason and the mend.
+
+mod become_program;
+mod group;
+mod job;
+mod launch;
+mod leftover;
+mod process;
+mod redact;
+mod secrets;
+mod spec;
+mod spool;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashSet,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use tokio_util::sync::CancellationToken;
+
+pub use become_program::become_program;
+pub use leftover::Leftover;
+pub use secrets::{MissingSecret, Secrets};
+
+use self::{job::Job, spool::Spool};
+use crate::{
+    catalogue::Limits,
+    model::{AttemptId, Clock, Outcome, RequestNumber, SignedDuration},
+};
+
+/// The program that runs now, even when another version was installed in its place meanwhile: what
+/// [`Executor::new`] takes as `exec_run` in production.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Gets the output of a run as it comes, masked. It must not wait.
+pub trait Sink: Send + Sync {
+    /// Some more output.
+    fn output(&self, bytes: &[u8]);
+}
+
+/// A sink that shows nothing to nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSink;
+
+impl Sink for NoSink {
+    fn output(&self, _: &[u8]) {}
+}
+
+/// How a run ended, to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "an outcome that is not recorded is unknown for ever"]
+pub struct Ran {
+    /// The request.
+    pub number: RequestNumber,
+    /// The attempt that is spent.
+    pub attempt: AttemptId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it printed: head and tail of it, masked.
+    pub kept: Vec<u8>,
+}
+
+/// Runs what warrants allow.
+pub struct Executor {
+    spool: PathBuf,
+    exec_run: PathBuf,
+    secrets: RwLock<Arc<Secrets>>,
+    clock: Arc<dyn Clock>,
+    ours: Mutex<HashSet<AttemptId>>,
+}
+
+impl Executor {
+    /// An executor that spools into the folder `spool`, which is this instance's own, and starts
+    /// children through the program `exec_run`: [`OWN_PROGRAM`], or Quarterdeck's binary in tests.
+    pub fn new(spool: PathBuf, exec_run: PathBuf, secrets: Secrets, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            spool,
+            exec_run,
+            secrets: RwLock::new(Arc::new(secrets)),
+            clock,
+            ours: Mutex::new(HashSet::new()),
+        }
+    }
+
+    /// Puts other declarations of secrets in force, for the runs that start from now on.
+    pub fn replace_secrets(&self, secrets: Secrets) {
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
+    }
+
+    /// Runs Quarterdeck's own `--version` in the way in which all programs are run, to show that it works.
+    pub async fn probe(&self, attempt: AttemptId) -> Ran {
+        let job = Job {
+            attempt,
+            number: RequestNumber(0),
+            program: self.exec_run.clone(),
+            arguments: vec!["--version".to_owned()],
+            folder: None,
+            environment: std::collections::BTreeMap::new(),
+            credentials: std::collections::BTreeMap::new(),
+            user: None,
+            limits: Limits::default(),
+            timeout: SignedDuration::from_secs(10),
+        };
+        self.run_job(job, &CancellationToken::new(), &NoSink).await
+    }
+
+    /// The attempts in the spool that this executor did not start: an earlier life's.
+    pub fn leftovers(&self) -> io::Result<Vec<AttemptId>> {
+        let attempts = Spool::attempts(&self.spool)?;
+        let ours = self.ours();
+        Ok(attempts.into_iter().filter(|attempt| !ours.contains(attempt)).collect())
+    }
+
+    /// Ends what still runs of an earlier life's attempt (by pid *and* time of start, never by name),
+    /// with its whole session, and reads what it had printed. `None` if the spool does not know it.
+    pub async fn end_leftover(&self, attempt: AttemptId) -> io::Result<Option<Leftover>> {
+        if self.ours().contains(&attempt) {
+            return Err(io::Error::other(format!("the attempt {attempt} is this executor's own")));
+        }
+        if !Spool::attempts(&self.spool)?.contains(&attempt) {
+            return Ok(None);
+        }
+        leftover::end(&self.spool_of(attempt)).await.map(Some)
+    }
+
+    /// Removes what is spooled of an attempt whose outcome is recorded.
+    pub fn forget(&self, attempt: AttemptId) -> io::Result<()> {
+        self.spool_of(attempt).remove()?;
+        self.ours().remove(&attempt);
+        Ok(())
+    }
+
+    async fn run_job(&self, job: Job, cancel: &CancellationToken, sink: &dyn Sink) -> Ran {
+        self.ours().insert(job.attempt);
+        process::run(self, job, cancel, sink).await
+    }
+
+    fn spool_of(&self, attempt: AttemptId) -> Spool {
+        Spool::of(&self.spool, attempt)
+    }
+
+    fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn ours(&self) -> MutexGuard<'_, HashSet<AttemptId>> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

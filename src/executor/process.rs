@@ -1,0 +1,254 @@
+//! The kind `process`: a program on this host.
+
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+use nix::sys::signal::Signal;
+use tokio::{io::AsyncReadExt, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Executor, Ran, Sink, group,
+    job::Job,
+    launch::{self, Running},
+    redact::Redactor,
+    spec::FAILED,
+    spool::{Keeper, Kept, Spool},
+};
+use crate::model::{Ending, Outcome, OutputSummary, Secret, fault::Point};
+
+/// How long a program may take to end after SIGTERM, before SIGKILL.
+pub(super) const GRACE: Duration = Duration::from_secs(3);
+/// How long SIGKILL may take, beyond which something is wrong with the machine.
+const UNKILLABLE: Duration = Duration::from_secs(10);
+/// How long output is still read when the whole group has ended and something that left it holds the pipe.
+const AFTERTHOUGHT: Duration = Duration::from_millis(200);
+/// How often a group that should end is looked at.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// Runs a job to its end, whatever that is.
+pub(super) async fn run(executor: &Executor, job: Job, cancel: &CancellationToken, sink: &dyn Sink) -> Ran {
+    let begun = Instant::now();
+    let (ending, kept, printed) = match attempt(executor, &job, cancel, sink).await {
+        Ok(Ended { ending, kept, printed }) => (ending, kept, Some(printed)),
+        Err(ending) => (ending, None, None),
+    };
+    let output = kept.as_ref().map_or_else(OutputSummary::empty, |kept| kept.summary(printed));
+    let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    Ran {
+        number: job.number,
+        attempt: job.attempt,
+        outcome: Outcome { ending, took_ms, output },
+        kept: kept.map(|kept| kept.bytes).unwrap_or_default(),
+    }
+}
+
+/// A program that ran and ended.
+struct Ended {
+    ending: Ending,
+    kept: Option<Kept>,
+    printed: u64,
+}
+
+/// The steps. `Err` is an end without a start.
+async fn attempt(
+    executor: &Executor,
+    job: &Job,
+    cancel: &CancellationToken,
+    sink: &dyn Sink,
+) -> Result<Ended, Ending> {
+    let not_started = |reason: String| Ending::NotStarted { reason };
+    let secrets = resolve(executor, job).map_err(not_started)?;
+    let redactor = Redactor::new(secrets.iter().map(|(_, name, secret)| (name.as_str(), secret)))
+        .map_err(not_started)?;
+    let spool = executor.spool_of(job.attempt);
+    spool.create().map_err(not_started)?;
+    let at = executor.clock.now();
+    let launched = tokio::select! {
+        launched = launch::launch(&executor.exec_run, job, &secrets, &spool, at) => launched,
+        () = cancel.cancelled() => return Err(Ending::Cancelled),
+    };
+    drop(secrets);
+    let mut running = launched.map_err(not_started)?;
+    if cancel.is_cancelled() {
+        launch::end(running).await;
+        return Err(Ending::Cancelled);
+    }
+    if let Err(reason) = launch::go(&mut running).await {
+        launch::end(running).await;
+        return Err(not_started(reason));
+    }
+    Point::AfterProcessStart.pass();
+    let collector = Collector { redactor, keeper: Some(spool.keep(job.limits.output)), printed: 0, sink };
+    let ended = supervise(running, job, cancel, collector, &spool).await;
+    Point::AfterProcessEnd.pass();
+    ended
+}
+
+/// The values of the credentials: variable, name of the secret, value.
+fn resolve(executor: &Executor, job: &Job) -> Result<Vec<(String, String, Secret)>, String> {
+    let known = executor.secrets();
+    job.credentials
+        .iter()
+        .map(|(variable, name)| {
+            let secret = known.resolve(name).map_err(|missing| missing.to_string())?;
+            Ok((variable.clone(), name.clone(), secret))
+        })
+        .collect()
+}
+
+/// Where output goes: masked, kept, shown.
+struct Collector<'a> {
+    redactor: Redactor,
+    keeper: Option<Keeper>,
+    printed: u64,
+    sink: &'a dyn Sink,
+}
+
+impl Collector<'_> {
+    async fn push(&mut self, bytes: &[u8]) {
+        self.printed += bytes.len() as u64;
+        let shown = self.redactor.push(bytes);
+        self.show(shown).await;
+    }
+
+    async fn show(&mut self, shown: Vec<u8>) {
+        if shown.is_empty() {
+            return;
+        }
+        self.sink.output(&shown);
+        // Files are written on a thread that may wait for the disk.
+        if let Some(mut keeper) = self.keeper.take() {
+            self.keeper = tokio::task::spawn_blocking(move || {
+                keeper.push(&shown);
+                keeper
+            })
+            .await
+            .ok();
+        }
+    }
+
+    async fn finish(mut self, job: &Job, spool: &Spool) -> (Option<Kept>, u64) {
+        let rest = self.redactor.finish();
+        self.show(rest).await;
+        let spool = spool.clone();
+        let limit = job.limits.output;
+        let read =
+            tokio::task::spawn_blocking(move || spool.kept(limit)).await.map_err(std::io::Error::other);
+        let failed = self.keeper.as_ref().map_or(Some("a thread died"), Keeper::failed).map(str::to_owned);
+        let (mut kept, failed) = match read.flatten() {
+            Ok(kept) => (kept, failed),
+            Err(error) => (Kept { bytes: Vec::new(), printed: 0, truncated: true }, Some(error.to_string())),
+        };
+        if let Some(failed) = failed {
+            tracing::error!(run.number = %job.number, error = failed, "the output of a run could not be kept whole");
+            kept.truncated = true;
+            kept.bytes
+                .extend(format!("\n[... the rest of the output could not be kept: {failed} ...]\n").bytes());
+        }
+        (Some(kept), self.printed)
+    }
+}
+
+/// Ends the whole session when the run is dropped in its middle, as when a test or the runtime ends.
+struct Guard {
+    leader: i32,
+    armed: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.armed {
+            group::signal(self.leader, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Reads, waits, and ends what must be ended, until nothing of the run is left.
+async fn supervise(
+    mut running: Running,
+    job: &Job,
+    cancel: &CancellationToken,
+    mut collector: Collector<'_>,
+    spool: &Spool,
+) -> Result<Ended, Ending> {
+    let leader = running.pid;
+    let mut guard = Guard { leader, armed: true };
+    let timeout = Duration::try_from(job.timeout).unwrap_or(Duration::ZERO);
+    let deadline = Instant::now() + timeout;
+    // What ended it, if that was us.
+    let mut stopped: Option<Ending> = None;
+    let mut status: Option<ExitStatus> = None;
+    let mut ended_at = deadline;
+    let mut kill_at: Option<Instant> = None;
+    let mut give_up_at: Option<Instant> = None;
+    let mut said = Vec::new();
+    let (mut control_open, mut output_open) = (true, true);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let now = Instant::now();
+        if status.is_some()
+            && !control_open
+            && nothing_left(leader)
+            && (!output_open || now >= ended_at + AFTERTHOUGHT)
+        {
+            break;
+        }
+        if give_up_at.is_some_and(|give_up_at| now >= give_up_at) {
+            tracing::error!(run.number = %job.number, run.pid = leader, "a process does not end at SIGKILL");
+            break;
+        }
+        tokio::select! {
+            read = running.control.read_buf(&mut said), if control_open => {
+                control_open = read.is_ok_and(|count| count > 0);
+            }
+            read = running.output.read(&mut buffer), if output_open => match read {
+                Ok(count) if count > 0 => collector.push(&buffer[..count]).await,
+                _ => output_open = false,
+            },
+            exited = running.child.wait(), if status.is_none() => {
+                status = Some(exited.unwrap_or_else(|_| ExitStatus::from_raw(0)));
+                ended_at = Instant::now();
+                // Nothing of a run outlives it, but what left its session on purpose.
+                if kill_at.is_none() && !nothing_left(leader) {
+                    group::signal(leader, Signal::SIGTERM);
+                    kill_at = Some(Instant::now() + GRACE);
+                }
+            }
+            () = tokio::time::sleep_until(deadline), if stopped.is_none() && status.is_none() => {
+                stopped = Some(Ending::TimedOut { limit_s: job.timeout.as_secs() });
+                group::signal(leader, Signal::SIGTERM);
+                kill_at = Some(Instant::now() + GRACE);
+            }
+            () = cancel.cancelled(), if stopped.is_none() && status.is_none() => {
+                stopped = Some(Ending::Cancelled);
+                group::signal(leader, Signal::SIGTERM);
+                kill_at = Some(Instant::now() + GRACE);
+            }
+            () = tokio::time::sleep_until(kill_at.unwrap_or(deadline)), if kill_at.is_some() => {
+                group::signal(leader, Signal::SIGKILL);
+                // Again at the next look: what forked in this moment is caught then.
+                kill_at = Some(Instant::now() + LOOK);
+                give_up_at.get_or_insert(Instant::now() + UNKILLABLE);
+            }
+            () = tokio::time::sleep(LOOK), if status.is_some() => {}
+        }
+    }
+    guard.armed = false;
+    let (kept, printed) = collector.finish(job, spool).await;
+    if said.first() == Some(&FAILED) {
+        return Err(Ending::NotStarted { reason: String::from_utf8_lossy(&said[1..]).into_owned() });
+    }
+    let by_itself = || match status {
+        Some(status) => status.signal().map_or_else(
+            || Ending::Exited { status: status.code().unwrap_or(-1) },
+            |signal| Ending::Killed { signal },
+        ),
+        None => Ending::Interrupted,
+    };
+    Ok(Ended { ending: stopped.unwrap_or_else(by_itself), kept, printed })
+}
+
+/// Whether nobody of the session lives any more. The cheap question first: it nearly always suffices.
+fn nothing_left(leader: i32) -> bool {
+    group::is_empty(leader) || group::members(leader).is_empty()
+}

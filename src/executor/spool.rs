@@ -1,0 +1,326 @@
+//! A folder for each attempt: who its process is, and what it printed so far.
+//!
+//! ```text
+//! spool/ATTEMPT/meta      which process, by pid and time of start; synced before the program begins
+//!               output    the first half of what is kept
+//!               tail.N    the second half, in files that are filled one after the other; the last two stay
+//!               work/     the working folder, where the command declares none
+//! ```
+//!
+//! The lengths of the files tell how much was printed, so a reader after a crash needs nothing else.
+//! Everything here was masked before it was written.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::spec::SpecUser;
+use crate::model::{AttemptId, Digest, OutputSummary, RequestNumber, Timestamp};
+
+/// What is known of an attempt's process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The request, as people name it.
+    pub number: RequestNumber,
+    /// Which start of the machine `started` counts from.
+    pub machine_boot: String,
+    /// The process, which leads its session.
+    pub pid: i32,
+    /// When it started, in the kernel's ticks.
+    pub started: u64,
+    /// When, for people.
+    pub at: Timestamp,
+    /// How much output is kept.
+    pub limit: usize,
+}
+
+/// An attempt's folder.
+#[derive(Debug, Clone)]
+pub(super) struct Spool {
+    folder: PathBuf,
+}
+
+impl Spool {
+    /// The folder of an attempt, which may exist or not.
+    pub(super) fn of(root: &Path, attempt: AttemptId) -> Self {
+        Self { folder: root.join(attempt.to_string()) }
+    }
+
+    /// Makes the folder. It must not exist: an attempt is spent by its first start.
+    pub(super) fn create(&self) -> Result<(), String> {
+        let shown = self.folder.display();
+        if let Some(root) = self.folder.parent() {
+            DirBuilder::new().recursive(true).mode(0o711).create(root).map_err(|error| {
+                format!(
+                    "the spool folder `{}` cannot be made: {error}; see that Quarterdeck's user owns it",
+                    root.display()
+                )
+            })?;
+        }
+        DirBuilder::new().mode(0o700).create(&self.folder).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => format!("this attempt was started before: `{shown}` exists"),
+            _ => format!("the spool folder `{shown}` cannot be made: {error}; see that there is space, and that Quarterdeck's user owns it"),
+        })
+    }
+
+    /// Makes the working folder, for the user that is to work in it.
+    pub(super) fn create_work(&self, user: Option<&SpecUser>) -> Result<PathBuf, String> {
+        let work = self.folder.join("work");
+        let describe =
+            |error: io::Error| format!("the working folder `{}` cannot be made: {error}", work.display());
+        DirBuilder::new().mode(0o700).create(&work).map_err(describe)?;
+        if let Some(user) = user {
+            if nix::unistd::geteuid().is_root() {
+                std::os::unix::fs::chown(&work, Some(user.uid), Some(user.gid)).map_err(describe)?;
+            }
+            // That user may pass through to its folder, and read nothing on the way.
+            fs::set_permissions(&self.folder, Permissions::from_mode(0o711)).map_err(describe)?;
+        }
+        Ok(work)
+    }
+
+    /// Writes down who the process is, and returns when that is on the disk.
+    pub(super) fn write_meta(&self, meta: &Meta) -> io::Result<()> {
+        let mut file = private(&self.folder.join("meta"))?;
+        serde_json::to_writer(&mut file, meta)?;
+        file.flush()?;
+        file.sync_all()
+    }
+
+    /// Reads who the process is. `None` if it never got as far as being written down.
+    pub(super) fn read_meta(&self) -> io::Result<Option<Meta>> {
+        match fs::read(self.folder.join("meta")) {
+            // Half a line is what a crash in the middle leaves: the byte to go was not given then.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The attempts that have a folder.
+    pub(super) fn attempts(root: &Path) -> io::Result<Vec<AttemptId>> {
+        let folder = match fs::read_dir(root) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut attempts: Vec<AttemptId> = folder
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(AttemptId))
+            .collect();
+        attempts.sort_unstable();
+        Ok(attempts)
+    }
+
+    /// Removes the folder. What a program left in its working folder goes with it.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins to keep output, `limit` bytes of it at most.
+    pub(super) fn keep(&self, limit: usize) -> Keeper {
+        Keeper { folder: self.folder.clone(), split: Split::new(limit), kept: 0, file: None, failed: None }
+    }
+
+    /// Reads what was kept. `bytes` is what the program printed, where that is known.
+    pub(super) fn kept(&self, limit: usize) -> io::Result<Kept> {
+        let split = Split::new(limit);
+        let mut bytes = read_if_there(&self.folder.join("output"))?;
+        let mut tails: Vec<u64> = fs::read_dir(&self.folder)?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("tail.")?.parse().ok())
+            .collect();
+        tails.sort_unstable();
+        let Some(&last) = tails.last() else {
+            return Ok(Kept { printed: bytes.len() as u64, truncated: false, bytes });
+        };
+        let mut tail = Vec::new();
+        for number in tails.into_iter().rev().take(2).rev() {
+            tail.extend(read_if_there(&self.folder.join(format!("tail.{number}")))?);
+        }
+        let last_length = (tail.len() as u64).saturating_sub(if last > 0 { split.tail } else { 0 });
+        let printed = bytes.len() as u64 + last * split.tail + last_length;
+        let left_out = printed.saturating_sub(split.head + split.tail);
+        if left_out > 0 {
+            let begin = tail.len().saturating_sub(usize::try_from(split.tail).unwrap_or(usize::MAX));
+            bytes.extend(format!("\n[... {left_out} bytes left out ...]\n").bytes());
+            bytes.extend_from_slice(&tail[begin..]);
+        } else {
+            bytes.extend(tail);
+        }
+        Ok(Kept { printed, truncated: left_out > 0, bytes })
+    }
+}
+
+/// What was kept of a run's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Head and tail, and between them a line that says what was left out.
+    pub bytes: Vec<u8>,
+    /// How many bytes there were, after masking.
+    pub printed: u64,
+    /// Whether the middle was left out.
+    pub truncated: bool,
+}
+
+impl Kept {
+    /// The facts about it. `printed` is the count before masking, where it is known.
+    pub(super) fn summary(&self, printed: Option<u64>) -> OutputSummary {
+        OutputSummary {
+            bytes: i64::try_from(printed.unwrap_or(self.printed)).unwrap_or(i64::MAX),
+            truncated: self.truncated,
+            digest: Digest::of(&self.bytes),
+        }
+    }
+}
+
+/// How a limit is divided.
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    head: u64,
+    tail: u64,
+}
+
+impl Split {
+    const fn new(limit: usize) -> Self {
+        let limit = if limit < 2 { 2 } else { limit as u64 };
+        Self { head: limit / 2, tail: limit - limit / 2 }
+    }
+}
+
+/// Writes output as it comes, and never more than one and a half times the limit.
+pub(super) struct Keeper {
+    folder: PathBuf,
+    split: Split,
+    kept: u64,
+    file: Option<File>,
+    failed: Option<String>,
+}
+
+impl Keeper {
+    /// Keeps some more.
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.failed.is_none() {
+            match self.push_some(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                // A full disk must not end a run that is under way.
+                Err(error) => self.failed = Some(error.to_string()),
+            }
+        }
+    }
+
+    /// What prevented more from being kept.
+    pub(super) fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
+    /// Writes into the file that is next, at most until it is full.
+    fn push_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Split { head, tail } = self.split;
+        let (room, begins, number) = if self.kept < head {
+            (head - self.kept, self.kept == 0, None)
+        } else {
+            let within = (self.kept - head) % tail;
+            (tail - within, within == 0, Some((self.kept - head) / tail))
+        };
+        if begins || self.file.is_none() {
+            let name = number.map_or_else(|| "output".to_owned(), |number| format!("tail.{number}"));
+            self.file = Some(private(&self.folder.join(name))?);
+            if let Some(old) = number.and_then(|number| number.checked_sub(2)) {
+                fs::remove_file(self.folder.join(format!("tail.{old}")))?;
+            }
+        }
+        let count = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        if let Some(file) = &mut self.file {
+            file.write_all(&bytes[..count])?;
+        }
+        self.kept += count as u64;
+        Ok(count)
+    }
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spool(root: &Path) -> Spool {
+        let spool = Spool::of(root, AttemptId(uuid::Uuid::nil()));
+        spool.create().expect("made");
+        spool
+    }
+
+    #[test]
+    fn an_attempt_is_spent_by_its_first_start() {
+        let root = tempfile::tempdir().expect("a folder");
+        let spool = spool(root.path());
+        assert!(spool.create().expect_err("spent").contains("started before"));
+        assert_eq!(Spool::attempts(root.path()).expect("read"), [AttemptId(uuid::Uuid::nil())]);
+        spool.remove().expect("removed");
+        spool.remove().expect("once more does no harm");
+        assert!(Spool::attempts(root.path()).expect("read").is_empty());
+    }
+
+    #[test]
+    fn half_a_meta_is_as_good_as_none() {
+        let root = tempfile::tempdir().expect("a folder");
+        let spool = spool(root.path());
+        assert_eq!(spool.read_meta().expect("read"), None);
+        fs::write(spool.folder.join("meta"), "{\"attempt\":").expect("written");
+        assert_eq!(spool.read_meta().expect("read"), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn head_and_tail_are_kept_whatever_the_lengths(
+            limit in 2usize..40,
+            writes in prop::collection::vec(0usize..50, 0..12),
+        ) {
+            let root = tempfile::tempdir().expect("a folder");
+            let spool = spool(root.path());
+            let total: usize = writes.iter().sum();
+            let whole: Vec<u8> = (0..total).map(|index| b'a' + u8::try_from(index % 26).expect("small")).collect();
+            let mut keeper = spool.keep(limit);
+            let mut position = 0;
+            for length in writes {
+                keeper.push(&whole[position..position + length]);
+                position += length;
+            }
+            prop_assert_eq!(keeper.failed(), None);
+            let kept = spool.kept(limit).expect("read");
+            prop_assert_eq!(kept.printed, total as u64);
+            prop_assert_eq!(kept.truncated, total > limit);
+            if total <= limit {
+                prop_assert_eq!(kept.bytes, whole);
+            } else {
+                prop_assert!(kept.bytes.starts_with(&whole[..limit / 2]));
+                prop_assert!(kept.bytes.ends_with(&whole[total - (limit - limit / 2)..]));
+                let marker = format!("\n[... {} bytes left out ...]\n", total - limit);
+                prop_assert_eq!(kept.bytes.len(), limit + marker.len());
+            }
+        }
+    }
+}
