@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub struct Options {}
 
 impl Options {
-    #[expect(clippy::unnecessary_wraps, reason = "every subcommand has this form")]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "every subcommand has this form")]
     pub fn run(self) -> anyhow::Result<ExitCode> {
         Ok(crate::executor::become_program())
     }

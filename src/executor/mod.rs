@@ -1,6 +1,6 @@
 //! Consumes a warrant and runs what it allows.
 //!
-//! `dispatch` hands over a `Warrant`, which `storage` made when a permitted start was committed, and
+//! `dispatch` hands over a [`Warrant`](crate::storage::Warrant), which `storage` made when a permitted start was committed, and
 //! gets back how the run ended. This floor alone starts processes. Each kind of executor is a module:
 //! `process` for programs of this host.
 //!
@@ -15,6 +15,7 @@ mod launch;
 mod leftover;
 mod process;
 mod redact;
+mod run;
 mod secrets;
 mod spec;
 mod spool;
