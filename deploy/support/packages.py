@@ -33,19 +33,24 @@ NEEDS = (
 )
 
 
+def missing() -> list[Need]:
+    """What is not on this machine."""
+    return [need for need in NEEDS if not need.present()]
+
+
 def install_missing() -> None:
     """Installs what is missing, or says what to install where there is no apt-get."""
-    missing = [need for need in NEEDS if not need.present()]
-    if missing:
-        _install(missing)
+    needs = missing()
+    if needs:
+        _install(needs)
     if shutil.which("cargo") is None:
         raise Problem("looked for cargo on PATH and found none: install Rust 1.95 or newer from https://rustup.rs, then run this again")
 
 
-def _install(missing: list[Need]) -> None:
-    packages = sorted({need.package for need in missing})
+def _install(needs: list[Need]) -> None:
+    packages = sorted({need.package for need in needs})
     say("Missing on this machine:")
-    for need in missing:
+    for need in needs:
         say(f"  {need.what} ({need.why}): package {need.package}")
     if shutil.which("apt-get") is None:
         raise Problem(f"there is no apt-get here: install {', '.join(packages)} (or what holds them) and run this again")
@@ -63,6 +68,6 @@ def _install(missing: list[Need]) -> None:
         done = subprocess.run(command, stdout=sys.stderr)
         if done.returncode != 0 and "install" in command:
             raise Problem(f"tried `{' '.join(command)}` and it ended with status {done.returncode}: mend what it says above, then run this again")
-    left = [need.what for need in missing if not need.present()]
+    left = [need.what for need in needs if not need.present()]
     if left:
         raise Problem(f"installed {', '.join(packages)}, but still cannot find {', '.join(left)}: install it by hand, then run this again")

@@ -43,7 +43,7 @@ class Choices:
     encrypts: str = "off"
     """`encryption_enabled_by_default_for_room_type`: off, invite or all."""
     listen: str = "127.0.0.1"
-    """Where clients may reach it."""
+    """An address of this machine at which clients reach it, besides loopback."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further settings of homeserver.yaml, put over all others."""
 
@@ -105,10 +105,10 @@ class Homeserver:
         facts = self._facts()
         config: dict[str, Any] = {
             "server_name": self.name,
-            "public_baseurl": f"http://127.0.0.1:{facts['client_port']}/",
+            "public_baseurl": f"http://{choices.listen}:{facts['client_port']}/",
             "pid_file": str(self.folder / "synapse.pid"),
             "listeners": [
-                {"port": facts["client_port"], "type": "http", "bind_addresses": [choices.listen], "tls": False, "x_forwarded": False,
+                {"port": facts["client_port"], "type": "http", "bind_addresses": sorted({"127.0.0.1", choices.listen}), "tls": False, "x_forwarded": False,
                  "resources": [{"names": ["client", "federation"], "compress": False}]},
                 {"port": facts["federation_port"], "type": "http", "bind_addresses": ["127.0.0.1"], "tls": True,
                  "resources": [{"names": ["federation"], "compress": False}]},
