@@ -1,0 +1,108 @@
+//! What the documentation shows is tried here: its files load, its commands are understood.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use quarterdeck::catalogue;
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A fenced block of a page: the words after the fence, and what is in it.
+struct Block {
+    info: String,
+    text: String,
+}
+
+impl Block {
+    /// The value of `key=` among the words after the fence.
+    fn value(&self, key: &str) -> Option<&str> {
+        self.info.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+}
+
+/// The fenced blocks of a page of `docs/`.
+fn blocks(page: &str) -> Vec<Block> {
+    let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(info) = line.strip_prefix("```") {
+            let text = lines.by_ref().take_while(|line| *line != "```").fold(String::new(), |all, line| all + line + "\n");
+            blocks.push(Block { info: info.to_owned(), text });
+        }
+    }
+    blocks
+}
+
+/// A copy of the example's ops folder.
+fn example(folder: &Path) -> PathBuf {
+    let ops = folder.join("ops");
+    copy(&root().join("deploy/example/ops"), &ops);
+    ops
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Every mistake in a folder, a line each.
+fn mistakes(ops: &Path) -> String {
+    catalogue::load(ops, &|_| None)
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(|mistake| format!("{mistake}\n"))
+        .collect()
+}
+
+#[test]
+fn the_example_is_a_right_ops_folder() {
+    assert_eq!(mistakes(&root().join("deploy/example/ops")), "");
+}
+
+#[test]
+fn every_file_that_the_documentation_shows_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let ops = example(folder.path());
+    let mut shown = 0;
+    for page in ["ops-folder.md", "commands.md"] {
+        for block in blocks(page) {
+            let Some(file) = block.value("file") else { continue };
+            fs::write(ops.join(file), &block.text).unwrap();
+            shown += 1;
+        }
+    }
+    assert!(shown >= 7, "the pages show {shown} files");
+    assert_eq!(mistakes(&ops), "");
+}
+
+#[test]
+fn every_field_of_a_command_has_an_example_that_is_right() {
+    // Each row of the tables names a field and, in its last column, a line that has it.
+    let text = fs::read_to_string(root().join("docs/commands.md")).unwrap();
+    let rows: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|row| Some((row.split_once('`')?.0, row.trim_end_matches(" |").rsplit_once("| ")?.1)))
+        .collect();
+    assert!(rows.len() > 30, "the tables have {} rows", rows.len());
+    for (field, example) in rows {
+        let example = example.trim_matches('`');
+        let read = example.parse::<toml_edit::DocumentMut>();
+        assert!(read.is_ok(), "`{field}`: the example `{example}` is no TOML: {read:?}");
+    }
+}
