@@ -270,6 +270,7 @@ pub struct Run {
 
 /// The kinds of executor.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one a command, behind an `Arc`")]
 pub enum RunKind {
     /// Quarterdeck itself answers.
     Builtin,

@@ -6,13 +6,28 @@
 
 mod builtin;
 mod declared;
+mod links;
+mod load;
 mod mistake;
+mod names;
+mod problems;
+mod read;
 mod settings;
+pub mod template;
+#[cfg(test)]
+mod tests;
+mod values;
 
 pub use builtin::builtins;
 pub use declared::{
     Answers, Argument, ArgumentType, Command, Criticality, Document, Effect, Join, Limits, Ops, PolicyFile,
     Room, Run, RunKind, SecretSource, System, Team,
 };
+pub use links::is_subject;
+pub use load::load;
 pub use mistake::{Mistake, Warning};
+pub use names::{is_name, is_reserved_command, nearest, one_of};
 pub use settings::Settings;
+pub use values::{Known, WrongValue, boolean, duration};
+
+use names::did_you_mean;

@@ -1,6 +1,6 @@
 //! A command with its arguments bound: what was understood, what is decided, what is run.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,21 @@ impl fmt::Display for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.command)?;
         for (name, value) in &self.arguments {
-            write!(f, " --{name} {}", shell_words::quote(&value.to_string()))?;
+            write!(f, " --{name} {}", quoted(&value.to_string()))?;
         }
         Ok(())
+    }
+}
+
+/// A word as it is typed: bare where it is plain, in single quotes where it is not.
+///
+/// `shell_words::quote` leaves bare what a shell leaves alone, such as a dash of a phone's keyboard at
+/// the beginning; the grammar would repair that, so here everything unusual is quoted.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_@:.,/+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
     }
 }

@@ -20,7 +20,7 @@ pub use answer::{Block, Message, Span, StateMark};
 pub use digest::{Commitment, Digest, Salt};
 pub use entry::{Entry, Event};
 pub use ids::{AttemptId, BootId, EntryId, RequestNumber};
-pub use invocation::Invocation;
+pub use invocation::{Invocation, quoted};
 pub use jiff::{SignedDuration, Timestamp};
 pub use outcome::{Ending, Outcome, OutputSummary};
 pub use secret::Secret;

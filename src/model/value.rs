@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use jiff::SignedDuration;
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +36,15 @@ impl fmt::Display for Value {
             Self::Text(text) | Self::Choice(text) | Self::System(text) => f.write_str(text),
             Self::Integer(number) => number.fmt(f),
             Self::Boolean(yes) => yes.fmt(f),
-            Self::Duration(seconds) => write!(f, "{:#}", SignedDuration::from_secs(*seconds)),
+            Self::Duration(seconds) => {
+                // One number and one unit, the largest that leaves nothing over: sleep(1), timeout(1) and
+                // systemd read it, and so does the grammar.
+                let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
+                match units.into_iter().find(|(unit, _)| *seconds != 0 && seconds % unit == 0) {
+                    Some((unit, name)) => write!(f, "{}{name}", seconds / unit),
+                    None => write!(f, "{seconds}s"),
+                }
+            }
             Self::User(user) => f.write_str(user.as_str()),
             Self::Room(room) => f.write_str(room.as_str()),
             Self::List(values) => {
