@@ -181,7 +181,7 @@ impl Homeserver {
         answer
             .map(|answer| serde_json::from_str(answer.event_or_content.get()))
             .transpose()
-            .map_err(|error| Error::Unreadable { doing, reason: error.to_string() })
+            .map_err(|error| Error::Away { doing, reason: error.to_string() })
     }
 
     /// Sets a state event.
@@ -226,7 +226,7 @@ impl Homeserver {
         let doing = "asking for the versions of the specification";
         let request = get_versions::Request::new()
             .try_into_http_request::<Vec<u8>>(&self.shared.url, SendAccessToken::None, ())
-            .map_err(|error| Error::Unreadable { doing: doing.to_owned(), reason: error.to_string() })?;
+            .map_err(|error| Error::Unwritable { doing: doing.to_owned(), reason: error.to_string() })?;
         let answer: get_versions::Response = self.answer(doing, PATIENCE, request).await?;
         Ok(answer.versions)
     }
@@ -242,5 +242,5 @@ impl Homeserver {
 
 fn raw(doing: &str, content: &Value) -> Result<Raw<Value>, Error> {
     Raw::new(content)
-        .map_err(|error| Error::Unreadable { doing: doing.to_owned(), reason: error.to_string() })
+        .map_err(|error| Error::Unwritable { doing: doing.to_owned(), reason: error.to_string() })
 }

@@ -54,12 +54,12 @@ pub enum Error {
         /// The homeserver's own words.
         words: String,
     },
-    /// It answered something that cannot be read.
-    #[error("{doing}: the homeserver's answer cannot be read: {reason}")]
-    Unreadable {
+    /// It could not be asked: the request itself cannot be written down.
+    #[error("{doing}: not sent, the request cannot be written: {reason}")]
+    Unwritable {
         /// What was tried.
         doing: String,
-        /// What is wrong with the answer.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -69,7 +69,13 @@ pub enum Error {
 struct Body {
     errcode: Option<String>,
     error: Option<String>,
-    retry_after_ms: Option<serde_json::Number>,
+    retry_after_ms: Option<f64>,
+}
+
+impl Body {
+    fn wait(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.retry_after_ms? / 1000.0).ok()
+    }
 }
 
 impl Error {
@@ -83,21 +89,20 @@ impl Error {
     ) -> Self {
         let doing = doing.to_owned();
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
-        let errcode = body.errcode.unwrap_or_else(|| "M_UNKNOWN".to_owned());
-        let words = body.error.unwrap_or_else(|| "it gives no reason".to_owned());
         if status == StatusCode::TOO_MANY_REQUESTS {
-            let said = retry_after(headers, now).or_else(|| {
-                body.retry_after_ms?.as_f64().map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1000.0))
-            });
-            return Self::RateLimited { doing, after: said.unwrap_or(UNSAID).min(LONGEST) };
+            let after = retry_after(headers, now).or_else(|| body.wait()).unwrap_or(UNSAID).min(LONGEST);
+            return Self::RateLimited { doing, after };
         }
-        if matches!(errcode.as_str(), "M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN")
-            || status == StatusCode::UNAUTHORIZED
-        {
+        let words = body.error.unwrap_or_else(|| "it gives no reason".to_owned());
+        let errcode = match body.errcode {
+            // Too large is too large, whoever on the way says so.
+            None if status == StatusCode::PAYLOAD_TOO_LARGE => "M_TOO_LARGE".to_owned(),
+            Some(errcode) if !status.is_server_error() && errcode != "M_RESOURCE_LIMIT_EXCEEDED" => errcode,
+            // A homeserver always gives a code: without one it was a proxy before it, which knows nothing of us.
+            _ => return Self::Away { doing, reason: format!("HTTP {}: {words}", status.as_u16()) },
+        };
+        if matches!(errcode.as_str(), "M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN") {
             return Self::Token { doing, words };
-        }
-        if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-            return Self::Away { doing, reason: format!("HTTP {}: {words}", status.as_u16()) };
         }
         Self::Permanent { doing, status: status.as_u16(), errcode, words }
     }
@@ -117,7 +122,7 @@ impl Error {
 
     /// Whether waiting cannot mend it.
     pub const fn is_permanent(&self) -> bool {
-        matches!(self, Self::Permanent { .. } | Self::Unreadable { .. })
+        matches!(self, Self::Permanent { .. } | Self::Unwritable { .. })
     }
 }
 
@@ -178,6 +183,8 @@ mod tests {
         assert_eq!(wait(&sorted(429, &date, "<html>")), Duration::from_secs(30));
         assert_eq!(wait(&sorted(429, &[], "<html>")), UNSAID);
         assert_eq!(wait(&sorted(429, &[("retry-after", "999999999")], "")), LONGEST);
+        assert_eq!(wait(&sorted(429, &[], r#"{"retry_after_ms":1e300}"#)), UNSAID);
+        assert_eq!(wait(&sorted(429, &[], r#"{"retry_after_ms":-5}"#)), UNSAID);
     }
 
     #[test]
@@ -185,6 +192,7 @@ mod tests {
         assert!(sorted(403, &[], r#"{"errcode":"M_FORBIDDEN","error":"not in room"}"#).is("M_FORBIDDEN"));
         assert!(sorted(413, &[], "<html>").is_permanent());
         assert!(!sorted(502, &[], "<html>").is_permanent());
+        assert!(!sorted(404, &[], "<html>a proxy's own page").is_permanent());
         assert!(
             !sorted(500, &[], r#"{"errcode":"M_UNKNOWN","error":"Internal server error"}"#).is_permanent()
         );

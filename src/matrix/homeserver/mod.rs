@@ -72,7 +72,7 @@ impl Homeserver {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("quarterdeck/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| Error::Unreadable {
+            .map_err(|error| Error::Unwritable {
                 doing: "preparing the HTTP client".to_owned(),
                 reason: in_words(&error),
             })?;
@@ -129,10 +129,9 @@ impl Homeserver {
         }
         let token = SendAccessToken::Always(self.shared.token.expose());
         let versions = Cow::Borrowed(&self.shared.versions);
-        let request =
-            request.try_into_http_request_with_identity(&self.shared.url, token, who, versions).map_err(
-                |error| Error::Unreadable { doing: doing.to_owned(), reason: format!("not sent: {error}") },
-            )?;
+        let request = request
+            .try_into_http_request_with_identity(&self.shared.url, token, who, versions)
+            .map_err(|error| Error::Unwritable { doing: doing.to_owned(), reason: error.to_string() })?;
         self.answer(doing, patience, request).await
     }
 
@@ -143,10 +142,8 @@ impl Homeserver {
         patience: Duration,
         request: http::Request<Vec<u8>>,
     ) -> Result<A, Error> {
-        let unsent = |error: &reqwest::Error| Error::Unreadable {
-            doing: doing.to_owned(),
-            reason: format!("not sent: {}", in_words(error)),
-        };
+        let unsent =
+            |error: &reqwest::Error| Error::Unwritable { doing: doing.to_owned(), reason: in_words(error) };
         let mut request = reqwest::Request::try_from(request).map_err(|error| unsent(&error))?;
         *request.timeout_mut() = Some(patience);
         let (status, headers, body) = self.exchange(request).await.map_err(|error| Error::Away {
@@ -161,9 +158,9 @@ impl Homeserver {
         let mut response = http::Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        A::try_from_http_response(response).map_err(|_| Error::Unreadable {
+        A::try_from_http_response(response).map_err(|_| Error::Away {
             doing: doing.to_owned(),
-            reason: "it is not what the specification promises for this request".to_owned(),
+            reason: "its answer is not what the specification promises".to_owned(),
         })
     }
 
