@@ -124,13 +124,14 @@ impl Rules {
 
         let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
         let slice = self.world.slice(question.principal, question.power_level, named);
+        let (slice, recorded): (Vec<_>, Vec<_>) = slice.into_values().unzip();
         let entities = Entities::from_entities(slice, None).map_err(|error| error.to_string())?;
         let inputs = json!({
             "principal": principal.to_string(),
             "action": action.to_string(),
             "resource": resource.to_string(),
             "context": context.to_json_value().map_err(|error| error.to_string())?,
-            "entities": recorded(&entities)?,
+            "entities": recorded,
         });
         let request = Request::new(principal, action, resource, context, Some(&self.schema))
             .map_err(|error| error.to_string())?;
@@ -143,21 +144,6 @@ impl Rules {
             teams.chain([TOTAL.to_owned()]).map(|name| (name, RestrictedExpression::new_long(0))).collect(),
         )
     }
-}
-
-/// The entity slice in Cedar's JSON, in a steady order.
-fn recorded(entities: &Entities) -> Result<serde_json::Value, String> {
-    let mut sorted: Vec<_> = entities.iter().collect();
-    sorted.sort_by_cached_key(|entity| entity.uid());
-    let mut values = Vec::with_capacity(sorted.len());
-    for entity in sorted {
-        let mut value = entity.to_json_value().map_err(|error| error.to_string())?;
-        if let Some(parents) = value.get_mut("parents").and_then(serde_json::Value::as_array_mut) {
-            parents.sort_by_cached_key(ToString::to_string);
-        }
-        values.push(value);
-    }
-    Ok(values.into())
 }
 
 fn record(pairs: Vec<(String, RestrictedExpression)>) -> Result<RestrictedExpression, String> {

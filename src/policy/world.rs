@@ -23,6 +23,8 @@ pub(super) struct World {
 #[derive(Debug)]
 struct Thing {
     entity: Entity,
+    /// The same, as it is recorded.
+    json: serde_json::Value,
     /// The groups it is in, directly or not.
     groups: BTreeSet<EntityUid>,
     /// Everything that a rule can get to from it: its groups, theirs, its owner.
@@ -89,8 +91,8 @@ impl World {
         principal: &UserId,
         power_level: i64,
         roots: impl IntoIterator<Item = EntityUid>,
-    ) -> Vec<Entity> {
-        let mut slice = Slice { world: self, seen: HashSet::new(), entities: Vec::new() };
+    ) -> BTreeMap<EntityUid, (Entity, serde_json::Value)> {
+        let mut slice = Slice { world: self, entities: BTreeMap::new() };
         slice.person(user(principal.as_str()), principal, Some(power_level));
         for root in roots {
             if *root.type_name() == *USER {
@@ -108,36 +110,34 @@ impl World {
 
 struct Slice<'a> {
     world: &'a World,
-    seen: HashSet<EntityUid>,
-    entities: Vec<Entity>,
+    entities: BTreeMap<EntityUid, (Entity, serde_json::Value)>,
 }
 
 impl Slice<'_> {
     /// A person. Without a power level it is somebody whom an argument or a rule names: their power level
     /// is not known here, so a rule that asks for it cannot be evaluated and refuses.
     fn person(&mut self, uid: EntityUid, id: &UserId, power_level: Option<i64>) {
-        if !self.seen.insert(uid.clone()) {
+        if self.entities.contains_key(&uid) {
             return;
         }
-        let groups: HashSet<_> =
-            self.world.people.get(id).map(|groups| groups.iter().cloned().collect()).unwrap_or_default();
+        let groups = self.world.people.get(id).cloned().unwrap_or_default();
         for group in &groups {
             self.thing(group);
         }
         let homeserver = Attribute::Text(id.server_name().as_str().to_owned());
-        let attributes = [("homeserver", homeserver)]
-            .into_iter()
-            .chain(power_level.map(|n| ("power_level", Attribute::Long(n))));
-        self.entities.push(entity(uid, attributes, groups));
+        let level = power_level.map(|level| ("power_level", Attribute::Long(level)));
+        let attributes: Vec<_> = [("homeserver", homeserver)].into_iter().chain(level).collect();
+        let json = recorded(&uid, &attributes, &groups);
+        let entity = entity(uid.clone(), attributes, groups.into_iter().collect());
+        self.entities.insert(uid, (entity, json));
     }
 
     fn thing(&mut self, uid: &EntityUid) {
-        if self.seen.contains(uid) {
+        if self.entities.contains_key(uid) {
             return;
         }
         let Some(thing) = self.world.things.get(uid) else { return };
-        self.seen.insert(uid.clone());
-        self.entities.push(thing.entity.clone());
+        self.entities.insert(uid.clone(), (thing.entity.clone(), thing.json.clone()));
         for reached in &thing.reaches {
             self.thing(reached);
         }
@@ -159,6 +159,7 @@ struct Builder {
 
 struct Node {
     entity: Entity,
+    json: serde_json::Value,
     parents: BTreeSet<EntityUid>,
     named: BTreeSet<EntityUid>,
 }
@@ -177,8 +178,9 @@ impl Builder {
             _ => None,
         });
         let named = named.collect();
+        let json = recorded(&uid, &attributes, &parents);
         let entity = entity(uid.clone(), attributes, parents.iter().cloned().collect());
-        self.nodes.insert(uid, Node { entity, parents, named });
+        self.nodes.insert(uid, Node { entity, json, parents, named });
     }
 
     fn closure(&self, start: &EntityUid, also_named: bool) -> BTreeSet<EntityUid> {
@@ -194,7 +196,8 @@ impl Builder {
     fn finish(self) -> HashMap<EntityUid, Thing> {
         let thing = |(uid, node): (&EntityUid, &Node)| {
             let (groups, reaches) = (self.closure(uid, false), self.closure(uid, true));
-            (uid.clone(), Thing { entity: node.entity.clone(), groups, reaches })
+            let (entity, json) = (node.entity.clone(), node.json.clone());
+            (uid.clone(), Thing { entity, json, groups, reaches })
         };
         self.nodes.iter().map(thing).collect()
     }
@@ -215,6 +218,28 @@ fn entity(
     });
     Entity::new(uid, attributes.collect(), parents)
         .expect("strings, numbers and names evaluate to themselves: only extension functions can fail")
+}
+
+/// An entity in Cedar's JSON. Made here and not by Cedar, so that it is made once and in a steady order.
+fn recorded(
+    uid: &EntityUid,
+    attributes: &[(&'static str, Attribute)],
+    parents: &BTreeSet<EntityUid>,
+) -> serde_json::Value {
+    let name = |uid: &EntityUid| json!({ "type": uid.type_name().to_string(), "id": uid.id().unescaped() });
+    let attributes: serde_json::Map<_, _> = attributes
+        .iter()
+        .map(|(attribute, value)| {
+            let value = match value {
+                Attribute::Text(text) => json!(text),
+                Attribute::Long(number) => json!(number),
+                Attribute::Entity(uid) => json!({ "__entity": name(uid) }),
+            };
+            ((*attribute).to_owned(), value)
+        })
+        .collect();
+    let parents: Vec<_> = parents.iter().map(name).collect();
+    json!({ "uid": name(uid), "attrs": attributes, "parents": parents })
 }
 
 type People = HashMap<OwnedUserId, BTreeSet<EntityUid>>;

@@ -1,5 +1,8 @@
 //! What is permitted, what is refused, and what is said about it.
 
+use cedar_policy::{
+    Authorizer, Context, Decision as Verdict, Entities, EntityUid, PolicySet, Request, Schema,
+};
 use ruma::user_id;
 use serde_json::json;
 
@@ -351,6 +354,40 @@ fn the_inputs_hold_the_request_and_the_entities_that_rules_could_look_at_and_no_
         assert!(!ids.contains(&&json!(id)), "{id}");
     }
     assert_eq!(inputs, ask(&rules, ERIN, "deploy web staging").unwrap_err().inputs, "the same each time");
+}
+
+#[test]
+fn from_what_is_recorded_cedar_alone_comes_to_the_same_verdict() {
+    let company = ops(r#"@id("all") permit (principal, action, resource);
+        @id("owners") @says("For its owners.") forbid (principal, action in Action::"change", resource)
+        unless { resource is System && principal in resource.owner };
+        @id("monday") @says("Not on Mondays.") forbid (principal, action == Action::"hand-over", resource)
+        when { context.time.weekday == "monday" && context.arguments.to in Team::"web" };"#);
+    let rules = Rules::compile(&company).unwrap();
+    let schema: Schema = rules.schema().parse().unwrap();
+    let policies: PolicySet = company.policies[0].text.parse().unwrap();
+    for who in [ALICE, BOB, CAROL, MALLORY] {
+        for line in ["deploy web staging", "deploy db production", "hand-over @bob:example.org", "uptime"] {
+            let invocation = run(line);
+            let (inputs, permitted) = match rules.decide(&question(who, &invocation)) {
+                Decision::Permitted(permit) => (permit.inputs().clone(), true),
+                Decision::Refused(refusal) => (refusal.inputs, false),
+            };
+            let uid = |key: &str| inputs[key].as_str().unwrap().parse::<EntityUid>().unwrap();
+            let context =
+                Context::from_json_value(inputs["context"].clone(), Some((&schema, &uid("action"))));
+            let request = Request::new(
+                uid("principal"),
+                uid("action"),
+                uid("resource"),
+                context.unwrap(),
+                Some(&schema),
+            );
+            let entities = Entities::from_json_value(inputs["entities"].clone(), None).unwrap();
+            let verdict = Authorizer::new().is_authorized(&request.unwrap(), &policies, &entities);
+            assert_eq!(verdict.decision() == Verdict::Allow, permitted, "{who} {line}");
+        }
+    }
 }
 
 #[test]
