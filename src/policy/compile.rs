@@ -86,6 +86,9 @@ impl Rules {
             })
             .collect();
         mistakes.extend(lint::lint(ops, &policies, &rules, &schema, &world));
+        for mistake in &mut mistakes {
+            mistake.mend = read::sentence(&mistake.mend);
+        }
         mistakes.sort();
         mistakes.dedup();
         if !mistakes.is_empty() {
@@ -96,6 +99,9 @@ impl Rules {
         let mut compiled =
             Self { policies, known: rules, schema, world, literals, text, digest, found: Vec::new() };
         warnings.extend(warn::warnings(&compiled, ops));
+        for warning in &mut warnings {
+            warning.0.mend = read::sentence(&warning.0.mend);
+        }
         warnings.sort();
         warnings.dedup();
         compiled.found = warnings;

@@ -17,7 +17,7 @@ use super::{
     schema::quoted,
     world::World,
 };
-use crate::catalogue::{ArgumentType, Mistake, Ops};
+use crate::catalogue::{ArgumentType, Mistake, Ops, nearest};
 
 /// Every such mistake in the rules.
 pub(super) fn lint(
@@ -91,12 +91,7 @@ fn unknown(uid: &EntityUid, world: &World) -> Option<(String, String)> {
 }
 
 fn suggestion<'a>(wrong: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let near = known
-        .clone()
-        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min();
-    if let Some((_, name)) = near {
+    if let Some(name) = nearest(wrong, known.clone()) {
         return format!("Did you mean {}?", quoted(name));
     }
     let known: Vec<_> = known.take(20).map(quoted).collect();

@@ -67,7 +67,7 @@ pub(super) fn at_label(
     if let Some(words) = label.as_ref().and_then(|label| label.label()) {
         let _ = write!(what, " ({words})");
     }
-    let mend = error.help().map_or_else(|| mend.to_owned(), |help| sentence(&help.to_string()));
+    let mend = error.help().map_or_else(|| mend.to_owned(), |help| help.to_string());
     Mistake { file: file.path.clone(), line, what, mend }
 }
 
@@ -76,9 +76,14 @@ pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count() + 1
 }
 
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+/// The text with a capital first letter and a full stop: what Cedar's help lacks.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.trim().chars();
+    let mut text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    if !text.ends_with(['.', '?', '!']) {
+        text.push('.');
+    }
+    text
 }
 
 impl Read {

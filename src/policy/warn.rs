@@ -12,7 +12,10 @@ use super::{
     names::{self, ROOM, SYSTEM, USER},
     world::World,
 };
-use crate::catalogue::{ArgumentType, Command, Mistake, Ops, RunKind, Warning};
+use crate::catalogue::{
+    ArgumentType, Command, Mistake, Ops, RunKind, Warning,
+    template::{self, Piece},
+};
 
 /// Somebody in the rules' eyes: a name, and the groups.
 type Person = (EntityUid, BTreeSet<EntityUid>);
@@ -106,20 +109,27 @@ fn resources(command: &Command, ops: &Ops, world: &World) -> Vec<EntityUid> {
         let rooms = if rooms.is_empty() { ops.rooms.values().collect() } else { rooms };
         return rooms.into_iter().map(|room| names::room(&room.key)).collect();
     };
-    let mut pattern = regex::escape(subject);
-    for argument in &command.arguments {
-        let values = match &argument.kind {
-            ArgumentType::Choice(choices) => {
-                choices.iter().map(|choice| regex::escape(choice)).collect::<Vec<_>>().join("|")
-            }
-            ArgumentType::System => {
-                ops.systems.keys().map(|key| regex::escape(key)).collect::<Vec<_>>().join("|")
-            }
-            _ => ".*".to_owned(),
-        };
-        let place = regex::escape(&format!("{{{}}}", argument.name));
-        pattern = pattern.replace(&place, &format!("(?:{values})"));
-    }
+    let one_of = |names: &mut dyn Iterator<Item = &String>| {
+        names.map(|name| regex::escape(name)).collect::<Vec<_>>().join("|")
+    };
+    let values = |name: &str| match command
+        .arguments
+        .iter()
+        .find(|argument| argument.name == name)
+        .map(|argument| &argument.kind)
+    {
+        Some(ArgumentType::Choice(choices)) => one_of(&mut choices.iter()),
+        Some(ArgumentType::System) => one_of(&mut ops.systems.keys()),
+        _ => ".*".to_owned(),
+    };
+    let pattern: String = template::pieces(subject)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Text(text) => regex::escape(&text),
+            Piece::Argument(name) => format!("(?:{})", values(&name)),
+        })
+        .collect();
     let all = world.all_of(&SYSTEM);
     match Regex::new(&format!("^(?:{pattern})$")) {
         Ok(pattern) => all.filter(|uid| pattern.is_match(uid.id().unescaped())).cloned().collect(),

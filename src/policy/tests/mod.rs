@@ -2,7 +2,7 @@
 
 mod company;
 mod deciding;
-// mod documented;
+mod documented;
 mod properties;
 mod writing;
 

@@ -85,7 +85,7 @@ fn every_mistake_is_told_at_once() {
             (4, "a second rule is called `b`"),
         ]
     );
-    assert_eq!(found[4].mend, "Rename it: the first is at policies/rules.cedar:3");
+    assert_eq!(found[4].mend, "Rename it: the first is at policies/rules.cedar:3.");
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn names_of_things_that_do_not_exist_are_mistakes_with_the_nearest_one() {
         (r#"principal in Team::"web-lead", action, resource"#, r#"Did you mean "web-leads"?"#),
         (r#"principal, action, resource in Environment::"prodution""#, r#"Did you mean "production"?"#),
         (r#"principal, action, resource == System::"web@stagng""#, r#"Did you mean "web@staging"?"#),
-        (r#"principal, action, resource == Room::"elsewhere""#, r#"There are: "deploy", "status""#),
-        (r#"principal == User::"bob", action, resource"#, r#"Write it like `User::"@alice:example.org"`"#),
+        (r#"principal, action, resource == Room::"elsewhere""#, r#"There are: "deploy", "status"."#),
+        (r#"principal == User::"bob", action, resource"#, r#"Write it like `User::"@alice:example.org"`."#),
     ] {
         let mistake = rule(scope);
         assert_eq!((mistake.line, mistake.mend.as_str()), (Some(2), mend), "{mistake}");
@@ -246,7 +246,7 @@ fn a_command_that_is_always_forbidden_is_warned_of() {
     assert_eq!(
         found,
         ["commands/wipe.toml: `wipe` is always forbidden by `never`. \
-          Give the forbid an `unless`, or take the command away"]
+          Give the forbid an `unless`, or take the command away."]
     );
 }
 
