@@ -4,6 +4,8 @@
 //! It refuses to decide anything: what is said, and to whom, it is handed as values.
 
 pub mod homeserver;
+mod outbox;
 pub mod render;
 
 pub use homeserver::{Error, Homeserver};
+pub use outbox::Outbox;

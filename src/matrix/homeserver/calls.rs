@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ruma::{
     EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, TransactionId, UInt,
     UserId,
@@ -16,7 +17,7 @@ use ruma::{
             get_member_events::v3 as get_member_events, invite_user::v3 as invite_user,
             join_room_by_id::v3 as join_room, joined_rooms::v3 as joined_rooms, leave_room::v3 as leave_room,
         },
-        message::send_message_event::v3 as send_message,
+        message::{get_message_events::v3 as get_messages, send_message_event::v3 as send_message},
         relations::get_relating_events_with_rel_type::v1 as relations,
         room::{create_room::v3 as create_room, get_room_event::v3 as get_room_event},
         state::{
@@ -38,13 +39,16 @@ use super::{As, DEVICE, Error, Homeserver, NotFound, PATIENCE};
 /// How long an upload may take.
 const UPLOAD: Duration = Duration::from_mins(5);
 
+/// How long a probe may take.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// How many related events are read at once.
 const PAGE: u32 = 100;
 
 /// How many pages of related events are read before giving up.
 const PAGES: usize = 20;
 
-/// An event that relates to another.
+/// An event that was looked for.
 #[derive(Debug, Clone)]
 pub struct Relation {
     /// Its id.
@@ -101,15 +105,38 @@ impl Homeserver {
             request.limit = Some(UInt::from(PAGE));
             request.from = from;
             let answer = self.send(&format!("reading what relates to {event} in {room}"), request).await?;
-            found.extend(answer.chunk.iter().filter_map(|raw| {
-                Some(Relation {
-                    event_id: raw.get_field("event_id").ok()??,
-                    sender: raw.get_field("sender").ok()??,
-                    content: raw.get_field("content").ok()??,
-                })
-            }));
+            found.extend(answer.chunk.iter().filter_map(relation));
             from = answer.next_batch;
             if from.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The events of one type that we sent to a room since a time, newest first.
+    pub async fn said_since(
+        &self,
+        room: &RoomId,
+        kind: &str,
+        since: Timestamp,
+    ) -> Result<Vec<Relation>, Error> {
+        let mut found = Vec::new();
+        let mut from = None;
+        for _ in 0..PAGES {
+            let mut request = get_messages::Request::backward(room.to_owned()).from(from);
+            request.limit = UInt::from(PAGE);
+            request.filter.senders = Some(vec![self.bot().to_owned()]);
+            request.filter.types = Some(vec![kind.to_owned()]);
+            let answer = self.send(&format!("reading what we said in {room}"), request).await?;
+            let mut oldest = Timestamp::MAX;
+            for event in &answer.chunk {
+                let at = event.get_field::<i64>("origin_server_ts").ok().flatten();
+                oldest = at.and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or(oldest);
+                found.extend(relation(event));
+            }
+            from = answer.end;
+            if from.is_none() || oldest < since {
                 break;
             }
         }
@@ -181,7 +208,7 @@ impl Homeserver {
         answer
             .map(|answer| serde_json::from_str(answer.event_or_content.get()))
             .transpose()
-            .map_err(|error| Error::Away { doing, reason: error.to_string() })
+            .map_err(|error| Error::Away { doing, reason: error.to_string(), reached: true })
     }
 
     /// Sets a state event.
@@ -231,6 +258,16 @@ impl Homeserver {
         Ok(answer.versions)
     }
 
+    /// Whether the homeserver is there and knows us. Asked often while it is away, so it is not waited for long.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let doing = "asking whether the homeserver is back";
+        match self.call(As::Device, doing, PROBE, whoami::Request::new()).await {
+            // It is back, and has forgotten our device: the next request mends that.
+            Err(error) if error.is_permanent() => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
     /// As whom the homeserver sees us: user and device.
     pub async fn whoami(&self) -> Result<(OwnedUserId, bool), Error> {
         let request = whoami::Request::new();
@@ -238,6 +275,14 @@ impl Homeserver {
         let device = answer.device_id.is_some_and(|device| device == DEVICE);
         Ok((answer.user_id, device))
     }
+}
+
+fn relation<T>(event: &Raw<T>) -> Option<Relation> {
+    Some(Relation {
+        event_id: event.get_field("event_id").ok()??,
+        sender: event.get_field("sender").ok()??,
+        content: event.get_field("content").ok()??,
+    })
 }
 
 fn raw(doing: &str, content: &Value) -> Result<Raw<Value>, Error> {

@@ -22,6 +22,8 @@ pub enum Error {
         doing: String,
         /// What happened instead of an answer.
         reason: String,
+        /// Whether something there answered, though not as a homeserver in health does.
+        reached: bool,
     },
     /// It asks us to be slower.
     #[error("{doing}: the homeserver limits the rate and asks to wait {} ms", after.as_millis())]
@@ -99,7 +101,13 @@ impl Error {
             None if status == StatusCode::PAYLOAD_TOO_LARGE => "M_TOO_LARGE".to_owned(),
             Some(errcode) if !status.is_server_error() && errcode != "M_RESOURCE_LIMIT_EXCEEDED" => errcode,
             // A homeserver always gives a code: without one it was a proxy before it, which knows nothing of us.
-            _ => return Self::Away { doing, reason: format!("HTTP {}: {words}", status.as_u16()) },
+            _ => {
+                return Self::Away {
+                    doing,
+                    reason: format!("HTTP {}: {words}", status.as_u16()),
+                    reached: true,
+                };
+            }
         };
         if matches!(errcode.as_str(), "M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN") {
             return Self::Token { doing, words };

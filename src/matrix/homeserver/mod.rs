@@ -149,6 +149,7 @@ impl Homeserver {
         let (status, headers, body) = self.exchange(request).await.map_err(|error| Error::Away {
             doing: doing.to_owned(),
             reason: format!("{}: {}", self.shared.url, in_words(&error)),
+            reached: false,
         })?;
         if !status.is_success() {
             let error = Error::from_answer(doing, status, &headers, &body, self.shared.clock.now());
@@ -161,6 +162,7 @@ impl Homeserver {
         A::try_from_http_response(response).map_err(|_| Error::Away {
             doing: doing.to_owned(),
             reason: "its answer is not what the specification promises".to_owned(),
+            reached: true,
         })
     }
 

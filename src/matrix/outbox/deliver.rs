@@ -1,0 +1,174 @@
+//! One message, from the outbox to the room.
+
+use std::{future::Future, time::Duration};
+
+use backon::BackoffBuilder as _;
+use ruma::{OwnedEventId, OwnedTransactionId};
+use serde_json::Value;
+
+use super::{Delivered, Shared, search};
+use crate::{
+    matrix::Error,
+    model::{Digest, SignedDuration, fault::Point},
+    storage::{self, OutboxRow},
+};
+
+/// How long after a message was written we rely on the homeserver's memory of its transaction id. Synapse keeps
+/// those of a device for 24 hours; others may keep them for as long as they run.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
+
+/// How often a message is tried by a homeserver that otherwise answers, before its lane is given back for a while.
+const TRIES: usize = 10;
+
+/// How long a lane that was given back is left alone.
+const REST: SignedDuration = SignedDuration::from_mins(1);
+
+/// Takes a row to its end, however long the homeserver and the database are away.
+pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow) -> Delivered {
+    let mut pauses = backon::ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(20))
+        .with_max_times(TRIES)
+        .build();
+    let mut tried = false;
+    loop {
+        shared.gate.pass().await;
+        // The semaphore is never closed.
+        let place = shared.places.acquire().await;
+        let result = attempt(shared, &mut row).await;
+        drop(place);
+        match result {
+            Ok(event) => {
+                metrics::counter!("quarterdeck_messages_sent_total").increment(1);
+                until_noted(|| shared.storage.sent(row.id, &event)).await;
+                return Delivered::Concluded;
+            }
+            Err(error) if error.is_permanent() => {
+                metrics::counter!("quarterdeck_messages_parked_total").increment(1);
+                tracing::error!(message.step = row.draft.step, room.id = %row.draft.room, %error, "a message is parked");
+                let reason = error.to_string();
+                until_noted(|| shared.storage.parked(row.id, &reason)).await;
+                return Delivered::Concluded;
+            }
+            Err(Error::RateLimited { after, .. }) => shared.gate.pause(after),
+            Err(error) => {
+                shared.gate.close(&error);
+                // The first time it is enough that the homeserver answers again. After that it is this message
+                // which it cannot take just now.
+                if tried {
+                    let Some(pause) = pauses.next() else {
+                        tracing::warn!(message.step = row.draft.step, %error, "a message is left for later");
+                        let when = shared.storage.now() + REST;
+                        until_noted(|| shared.storage.retry_at(row.id, when)).await;
+                        return Delivered::GivenBack;
+                    };
+                    tokio::time::sleep(pause).await;
+                }
+                // While it cannot be reached at all, that is nobody's try.
+                tried = !matches!(&error, Error::Away { reached: false, .. } | Error::Token { .. });
+            }
+        }
+    }
+}
+
+/// One try: the file first, where there is one, then the message.
+async fn attempt(shared: &Shared, row: &mut OutboxRow) -> Result<OwnedEventId, Error> {
+    if let Some(file) = &row.draft.file
+        && row.draft.content["url"].is_null()
+    {
+        let address = shared.homeserver.upload(&file.name, &file.media_type, file.bytes.clone()).await?;
+        row.draft.content["url"] = Value::from(address.as_str());
+        // Uploads have no transaction id: noted before the message is sent, so that it happens once.
+        until_noted(|| shared.storage.uploaded(row.id, &row.draft.content)).await;
+    }
+    let age = shared.storage.now().duration_since(row.written_at);
+    if age > REMEMBERED
+        && let Some(event) = search::sent_before(&shared.homeserver, row).await?
+    {
+        return Ok(event);
+    }
+    Point::BeforeAnswer.pass();
+    let sent = shared
+        .homeserver
+        .send_event(&row.draft.room, &row.draft.kind, &row.draft.content, &transaction_id(row))
+        .await;
+    Point::AfterAnswer.pass();
+    match sent {
+        // The same reaction is there: ours, from before.
+        Err(error) if error.is("M_DUPLICATE_ANNOTATION") => {
+            search::sent_before(&shared.homeserver, row).await?.ok_or(error)
+        }
+        result => result,
+    }
+}
+
+/// The transaction id: the same for the same row at every try, and another for a row of the same step in another
+/// database, which may well count from 1 again on the same homeserver.
+fn transaction_id(row: &OutboxRow) -> OwnedTransactionId {
+    let written = row.written_at.as_microsecond().to_be_bytes();
+    let digest = Digest::of_parts([row.draft.step.as_bytes(), &written]).to_string();
+    format!("qd{}", &digest[..32]).into()
+}
+
+/// Writes a note into the database, waiting for it where it is away: what was sent must not be forgotten.
+async fn until_noted<F, N>(note: F)
+where
+    F: Fn() -> N,
+    N: Future<Output = Result<(), storage::Error>>,
+{
+    loop {
+        match note().await {
+            Ok(()) => return,
+            Err(error) if error.is_away() => {
+                tracing::debug!(%error, "a note waits");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Err(error) => {
+                // The lease runs out, the row is taken again, and its transaction id bars a second message.
+                tracing::error!(%error, "what became of a message could not be noted");
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::storage::OutboxDraft;
+
+    fn row(step: &str, written_at: i64) -> OutboxRow {
+        OutboxRow {
+            id: 1,
+            draft: OutboxDraft {
+                step: step.to_owned(),
+                room: ruma::owned_room_id!("!r"),
+                request: None,
+                kind: "m.room.message".to_owned(),
+                content: Value::Null,
+                file: None,
+            },
+            lane: "l".to_owned(),
+            written_at: Timestamp::from_microsecond(written_at).unwrap(),
+            failures: 0,
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_transaction_id_at_every_try_and_another_in_another_database() {
+        assert_eq!(
+            transaction_id(&row("request/1/succeeded", 5)),
+            transaction_id(&row("request/1/succeeded", 5))
+        );
+        assert_ne!(
+            transaction_id(&row("request/1/succeeded", 5)),
+            transaction_id(&row("request/1/succeeded", 6))
+        );
+        assert_ne!(
+            transaction_id(&row("request/1/succeeded", 5)),
+            transaction_id(&row("request/1/failed", 5))
+        );
+    }
+}
