@@ -251,6 +251,9 @@ namespaces:
         homeserver = settings.server_name,
         id = ID,
         url = quoted(url),
+        // A token of digits alone would be read as a number.
+        as_token = quoted(as_token),
+        hs_token = quoted(hs_token),
         bot = quoted(&settings.bot),
         users = quoted(&format!("@{}(_.*)?:{server}", escape(&settings.bot))),
         aliases = quoted(&format!("#{}.*:{server}", escape(&settings.alias_prefix))),

@@ -21,14 +21,10 @@ pub(super) async fn sent_before(
     let draft = &row.draft;
     let relation = &draft.content["m.relates_to"];
     let target = relation["event_id"].as_str().and_then(|event| <&EventId>::try_from(event).ok());
-    let found = match (relation["rel_type"].as_str(), target) {
-        (Some(kind), Some(target)) => {
-            homeserver.relations(&draft.room, target, RelationType::from(kind)).await
-        }
-        _ => {
-            let since = row.written_at - SLACK;
-            homeserver.said_since(&draft.room, &draft.kind, since).await
-        }
+    let found = if let (Some(kind), Some(target)) = (relation["rel_type"].as_str(), target) {
+        homeserver.relations(&draft.room, target, RelationType::from(kind)).await
+    } else {
+        homeserver.said_since(&draft.room, &draft.kind, row.written_at - SLACK).await
     };
     match found {
         Ok(found) => Ok(found
