@@ -25,6 +25,7 @@ mod outbox;
 mod ready;
 mod requests;
 mod rooms;
+mod server;
 mod start;
 mod versions;
 mod work;

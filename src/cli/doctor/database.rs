@@ -1,0 +1,81 @@
+//! The database: there, new enough, migrated, and with the right roles.
+
+use std::sync::Arc;
+
+use ruma::OwnedRoomId;
+
+use super::{Patient, report::Report};
+use crate::{
+    model::{Secret, SystemRandom},
+    storage::{Error, Storage},
+};
+
+/// The oldest PostgreSQL that the schema needs.
+const OLDEST: u32 = 14;
+
+/// Looks at the database, and gives the rooms that it knows, by key: `None` where it could not be asked.
+pub(super) async fn check(patient: &Patient, report: &mut Report) -> Option<Vec<(String, OwnedRoomId)>> {
+    let settings = &patient.ops.settings;
+    let Some(url) = &settings.database_url else {
+        report.fail(
+            "database",
+            "no URL is given",
+            "Set QUARTERDECK_DATABASE_URL to the runtime role's URL; if `serve` gets it from a file, name that to doctor: --environment FILE.",
+        );
+        return None;
+    };
+    let url = Secret::new(url.clone());
+    let storage =
+        match Storage::connect(&url, &settings.instance, patient.clock.clone(), Arc::new(SystemRandom)) {
+            Ok(storage) => storage,
+            Err(error) => {
+                report.fail("database", error.to_string(), "");
+                return None;
+            }
+        };
+    let rooms = check_connected(&storage, report).await;
+    storage.close().await;
+    rooms
+}
+
+async fn check_connected(storage: &Storage, report: &mut Report) -> Option<Vec<(String, OwnedRoomId)>> {
+    match storage.server_version().await {
+        Ok(version) if version / 10_000 >= OLDEST => {
+            report.ok("database", format!("PostgreSQL {}.{} answers", version / 10_000, version % 10_000));
+        }
+        Ok(version) => {
+            report.fail(
+                "database",
+                format!("PostgreSQL {}.{} is too old", version / 10_000, version % 10_000),
+                format!("Upgrade it to {OLDEST} or later."),
+            );
+            return None;
+        }
+        Err(error) => {
+            report.fail("database", error.to_string(), "");
+            return None;
+        }
+    }
+    match storage.check_ready().await {
+        Ok(()) => {
+            report.ok("database", "its schema is this version's, and the role has the rights that it needs and no more");
+        }
+        Err(Error::NotReady(reasons)) => {
+            for reason in reasons {
+                report.fail("database", reason, "");
+            }
+            return None;
+        }
+        Err(error) => {
+            report.fail("database", error.to_string(), "");
+            return None;
+        }
+    }
+    match storage.bound_rooms().await {
+        Ok(rooms) => Some(rooms.into_iter().collect()),
+        Err(error) => {
+            report.fail("database", error.to_string(), "");
+            None
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! This host: programs, users, secrets, the spool, and whether a child can be started.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use nix::unistd;
+
+use super::{Patient, report::Report};
+use crate::{
+    catalogue::{Command, RunKind, SecretSource},
+    executor::{Executor, OWN_PROGRAM, Secrets},
+    model::{AttemptId, Ending, Random, SystemRandom},
+};
+
+/// Less free space than this is too little for the output of runs.
+const TOO_LITTLE: u64 = 100 << 20;
+/// Less than this is worth a look.
+const LITTLE: u64 = 1 << 30;
+
+/// All that can be seen without leaving the host.
+pub(super) async fn check(patient: &Patient, report: &mut Report) {
+    for command in patient.ops.commands.values() {
+        check_command(command, report);
+    }
+    check_users(patient, report);
+    for (name, source) in &patient.ops.secrets {
+        check_secret(patient, name, source, report);
+    }
+    let spool = patient.ops.settings.state.join("spool");
+    if check_spool(&spool, report) {
+        check_start(patient, &spool, report).await;
+    }
+}
+
+fn check_command(command: &Command, report: &mut Report) {
+    let RunKind::Process { program, folder, user, .. } = &command.run.kind else { return };
+    let file = format!("commands/{}.toml", command.name);
+    match fs::metadata(program) {
+        Err(error) => report.warn(
+            "commands",
+            format!("{file}: `{}` cannot be seen: {error}", program.display()),
+            "Put the program there, or mend `program`.",
+        ),
+        Ok(found) if !found.is_file() || found.permissions().mode() & 0o111 == 0 => report.warn(
+            "commands",
+            format!("{file}: `{}` cannot be executed", program.display()),
+            "`chmod +x` it, or mend `program`.",
+        ),
+        Ok(found) if found.permissions().mode() & 0o002 != 0 => report.warn(
+            "commands",
+            format!("{file}: anybody on this host may change `{}`", program.display()),
+            "`chmod o-w` it: who can change a program decides what runs.",
+        ),
+        Ok(_) => {}
+    }
+    if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
+        report.warn(
+            "commands",
+            format!("{file}: the working folder `{}` does not exist", folder.display()),
+            "Make it, or mend `folder`.",
+        );
+    }
+    if let Some(user) = user.as_ref().filter(|user| !matches!(unistd::User::from_name(user), Ok(Some(_)))) {
+        report.warn(
+            "commands",
+            format!("{file}: this host knows no user {user}"),
+            "Make the user, or mend `user`.",
+        );
+    }
+}
+
+/// Commands that would run with all the rights of root, or cannot change to their user.
+fn check_users(patient: &Patient, report: &mut Report) {
+    let (mut changing, mut staying) = (Vec::new(), Vec::new());
+    for command in patient.ops.commands.values() {
+        if let RunKind::Process { user, .. } = &command.run.kind {
+            if user.is_some() { &mut changing } else { &mut staying }.push(command.name.as_str());
+        }
+    }
+    let root = unistd::geteuid().is_root();
+    if root && !staying.is_empty() {
+        report.warn(
+            "commands",
+            format!("doctor runs as root; if `serve` does too, these run as root: {}", staying.join(", ")),
+            "Run `serve` as a user of its own (as the systemd unit does), or give each command a `user`.",
+        );
+    }
+    if !root && !changing.is_empty() {
+        report.warn(
+            "commands",
+            format!("these declare a `user`, and `serve` can only change to it as root or with CAP_SETUID and CAP_SETGID: {}", changing.join(", ")),
+            "Give `serve` these capabilities (AmbientCapabilities= and CapabilityBoundingSet= in the unit), or take `user` out.",
+        );
+    }
+}
+
+fn check_secret(patient: &Patient, name: &str, source: &SecretSource, report: &mut Report) {
+    match source {
+        SecretSource::Environment(variable) => {
+            if patient.variable(variable).is_none_or(|value| value.is_empty()) {
+                report.warn(
+                    "secrets",
+                    format!("{name}: the variable {variable} is not in doctor's environment"),
+                    "If `serve` gets it from a file, name that to doctor too: --environment FILE.",
+                );
+            }
+        }
+        SecretSource::File(path) => {
+            let sources = [(name.to_owned(), source.clone())].into();
+            match Secrets::new(sources).resolve(name) {
+                Ok(_) => check_private("secrets", path, "it holds a secret", report),
+                Err(missing) => report.fail("secrets", missing.to_string(), ""),
+            }
+        }
+    }
+}
+
+/// A file that holds secrets may be read by its owner and at most by its group.
+pub(super) fn check_private(part: &'static str, path: &Path, because: &str, report: &mut Report) {
+    let Ok(found) = fs::metadata(path) else { return };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        report.fail(
+            part,
+            format!("anybody on this host may read or write {} (mode {mode:04o}), and {because}", path.display()),
+            format!("chmod 0600 {}, and draw new secrets if others have accounts here.", path.display()),
+        );
+    } else if mode & 0o020 != 0 {
+        report.warn(
+            part,
+            format!("the group of {} may write to it (mode {mode:04o})", path.display()),
+            format!("chmod g-w {}", path.display()),
+        );
+    }
+}
+
+/// The spool can be written, and there is space.
+fn check_spool(spool: &Path, report: &mut Report) -> bool {
+    if let Err(error) = fs::create_dir_all(spool) {
+        report.fail(
+            "spool",
+            format!("{} cannot be made: {error}", spool.display()),
+            "Make the folder `state` of quarterdeck.toml, for the user that runs `serve`; or run doctor as that user.",
+        );
+        return false;
+    }
+    if let Err(error) = tempfile_in(spool) {
+        report.fail(
+            "spool",
+            format!("{} cannot be written: {error}", spool.display()),
+            "Give it to the user that runs `serve`, or make space; and run doctor as that user.",
+        );
+        return false;
+    }
+    if let Ok(found) = fs::metadata(spool)
+        && found.uid() != unistd::geteuid().as_raw()
+    {
+        report.warn(
+            "spool",
+            format!("{} belongs to user number {}, and doctor runs as {}", spool.display(), found.uid(), unistd::geteuid()),
+            "Run doctor as the user that runs `serve`: then it sees what `serve` will see.",
+        );
+    }
+    match nix::sys::statvfs::statvfs(spool) {
+        Err(error) => {
+            report.warn("spool", format!("its free space cannot be seen: {}", error.desc()), "");
+        }
+        Ok(found) => {
+            let free = u64::from(found.blocks_available()) * u64::from(found.fragment_size());
+            let words = format!("{}: {} MiB free", spool.display(), free >> 20);
+            match free {
+                ..TOO_LITTLE => report.fail("spool", words, "Make space: output could not be kept."),
+                TOO_LITTLE..LITTLE => report.warn("spool", words, "Make space before it runs out."),
+                _ => report.ok("spool", words),
+            }
+        }
+    }
+    true
+}
+
+/// Writes a file and takes it away again.
+fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join(format!(".doctor-{}", std::process::id()));
+    let written = fs::write(&path, [0; 4096]);
+    let removed = fs::remove_file(&path);
+    written.and(removed)
+}
+
+/// A child is started in the way in which all are.
+async fn check_start(patient: &Patient, spool: &Path, report: &mut Report) {
+    // Beside the attempts, so that a `serve` that starts in this moment finds no leftover in it.
+    let own = spool.join(format!(".doctor-{}", std::process::id()));
+    let executor = Executor::new(own.clone(), OWN_PROGRAM.into(), Secrets::default(), patient.clock.clone());
+    let ran = executor.probe(AttemptId(SystemRandom.uuid())).await;
+    // Nothing else is in it; if it stays, that harms nobody.
+    let _ = fs::remove_dir_all(&own);
+    let printed = String::from_utf8_lossy(&ran.kept).trim().to_owned();
+    match ran.outcome.ending {
+        Ending::Exited { status: 0 } => {
+            report.ok("programs", format!("a child starts under its limits, in {} ms ({printed})", ran.outcome.took_ms));
+        }
+        Ending::NotStarted { reason } => report.fail("programs", format!("no child can be started: {reason}"), ""),
+        other => report.fail(
+            "programs",
+            format!("a child that should print its version ended otherwise: {other:?}. {printed}"),
+            "Look for limits around `serve` itself: `ulimit -a`, the unit's LimitNPROC= and MemoryMax=.",
+        ),
+    }
+}
