@@ -72,7 +72,6 @@ pub fn main() -> ExitCode {
 }
 
 /// A runtime for the subcommands that talk to a database or a homeserver.
-#[expect(dead_code, reason = "the subcommands come")]
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

@@ -4,7 +4,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Executor, Ran, Sink, job::Job};
 use crate::{
-    catalogue::RunKind,
+    catalogue::{
+        RunKind,
+        template::{self, Piece},
+    },
     model::{Ending, Invocation, Outcome, OutputSummary},
     storage::Warrant,
 };
@@ -59,14 +62,14 @@ fn argument_vector(templates: &[String], invocation: &Invocation) -> Vec<String>
     templates
         .iter()
         .filter_map(|template| {
-            let (mut element, mut rest) = (String::new(), template.as_str());
-            while let Some((before, after)) = rest.split_once('{') {
-                let (name, after) = after.split_once('}')?;
-                element.push_str(before);
-                element.push_str(&invocation.arguments.get(name)?.to_string());
-                rest = after;
+            let mut element = String::new();
+            for piece in template::pieces(template).ok()? {
+                match piece {
+                    Piece::Text(text) => element.push_str(&text),
+                    Piece::Argument(name) => element.push_str(&invocation.arguments.get(&name)?.to_string()),
+                }
             }
-            Some(element + rest)
+            Some(element)
         })
         .collect()
 }

@@ -58,7 +58,10 @@ async fn check_connected(storage: &Storage, report: &mut Report) -> Option<Vec<(
     }
     match storage.check_ready().await {
         Ok(()) => {
-            report.ok("database", "its schema is this version's, and the role has the rights that it needs and no more");
+            report.ok(
+                "database",
+                "its schema is this version's, and the role has the rights that it needs and no more",
+            );
         }
         Err(Error::NotReady(reasons)) => {
             for reason in reasons {

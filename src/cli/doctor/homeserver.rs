@@ -31,7 +31,11 @@ pub(super) async fn check(
         return;
     }
     let Some(registration) = registration else {
-        report.warn("homeserver", "nothing further can be asked of it without the registration", "Mend that first.");
+        report.warn(
+            "homeserver",
+            "nothing further can be asked of it without the registration",
+            "Mend that first.",
+        );
         return;
     };
     let settings = &patient.ops.settings;
@@ -73,7 +77,8 @@ async fn check_reachable(patient: &Patient, report: &mut Report) -> bool {
         }
     };
     let after = patient.clock.now();
-    let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok().map(str::to_owned));
+    let date =
+        answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok().map(str::to_owned));
     let status = answer.status();
     let body: serde_json::Value = answer.json().await.unwrap_or_default();
     let Some(newest) = body["versions"].as_array().and_then(|versions| versions.last()?.as_str()) else {
@@ -85,9 +90,14 @@ async fn check_reachable(patient: &Patient, report: &mut Report) -> bool {
         return false;
     };
     report.ok("homeserver", format!("{url} answers, and speaks {newest} of the specification"));
-    match date.and_then(|date| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date.as_str()).ok()) {
+    match date.and_then(|date| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date.as_str()).ok())
+    {
         Some(date) => check_clock(date, before, after, report),
-        None => report.warn("clock", "the homeserver does not say what time it is", "Compare the two clocks by hand."),
+        None => report.warn(
+            "clock",
+            "the homeserver does not say what time it is",
+            "Compare the two clocks by hand.",
+        ),
     }
     true
 }
@@ -180,10 +190,7 @@ async fn check_ping(patient: &Patient, homeserver: &Homeserver, id: &str, report
 
 /// Whether anything accepts connections at `listen`.
 async fn is_listening(listen: &str) -> bool {
-    matches!(
-        tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect(listen)).await,
-        Ok(Ok(_))
-    )
+    matches!(tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect(listen)).await, Ok(Ok(_)))
 }
 
 /// Room versions and the size of uploads.
@@ -203,10 +210,16 @@ async fn check_offers(patient: &Patient, homeserver: &Homeserver, report: &mut R
     });
     let needed = largest.max().unwrap_or_default();
     match homeserver.upload_limit().await {
-        Ok(limit) if limit >= needed => report.ok("uploads", format!("files of up to {} KiB are taken", limit >> 10)),
+        Ok(limit) if limit >= needed => {
+            report.ok("uploads", format!("files of up to {} KiB are taken", limit >> 10));
+        }
         Ok(limit) => report.warn(
             "uploads",
-            format!("files of up to {} KiB are taken, and commands may keep {} KiB of output", limit >> 10, needed >> 10),
+            format!(
+                "files of up to {} KiB are taken, and commands may keep {} KiB of output",
+                limit >> 10,
+                needed >> 10
+            ),
             "Raise max_upload_size of the homeserver, or lower `output` in the commands' limits.",
         ),
         Err(error) => report.fail("uploads", error.to_string(), ""),
@@ -261,7 +274,8 @@ mod tests {
 
     fn clock(date: &str, before: &str, after: &str) -> String {
         let mut report = Report::default();
-        let [date, before, after] = [date, before, after].map(|time| format!("2026-01-01T{time}Z").parse().expect("a time"));
+        let [date, before, after] =
+            [date, before, after].map(|time| format!("2026-01-01T{time}Z").parse().expect("a time"));
         check_clock(date, before, after, &mut report);
         report.lines()
     }

@@ -1,9 +1,10 @@
 //! This host: programs, users, secrets, the spool, and whether a child can be started.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::unistd;
@@ -22,54 +23,61 @@ const LITTLE: u64 = 1 << 30;
 
 /// All that can be seen without leaving the host.
 pub(super) async fn check(patient: &Patient, report: &mut Report) {
-    for command in patient.ops.commands.values() {
-        check_command(command, report);
-    }
+    check_commands(patient, report);
     check_users(patient, report);
     for (name, source) in &patient.ops.secrets {
         check_secret(patient, name, source, report);
     }
-    let spool = patient.ops.settings.state.join("spool");
-    if check_spool(&spool, report) {
-        check_start(patient, &spool, report).await;
+    let writable = check_spool(&patient.ops.settings.state, report);
+    check_start(patient, &writable.unwrap_or_else(std::env::temp_dir), report).await;
+}
+
+/// What commands name on this host. Commands with the same trouble share a finding.
+fn check_commands(patient: &Patient, report: &mut Report) {
+    let mut troubles: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
+    for command in patient.ops.commands.values() {
+        for trouble in troubles_of(command) {
+            troubles.entry(trouble).or_default().push(&command.name);
+        }
+    }
+    for ((what, mend), commands) in troubles {
+        report.warn("commands", format!("{what} ({})", commands.join(", ")), mend);
     }
 }
 
-fn check_command(command: &Command, report: &mut Report) {
-    let RunKind::Process { program, folder, user, .. } = &command.run.kind else { return };
-    let file = format!("commands/{}.toml", command.name);
+/// What is wrong with a command, and the mend.
+fn troubles_of(command: &Command) -> Vec<(String, &'static str)> {
+    let RunKind::Process { program, folder, user, .. } = &command.run.kind else { return Vec::new() };
+    let mut troubles = Vec::new();
+    let shown = program.display();
     match fs::metadata(program) {
-        Err(error) => report.warn(
-            "commands",
-            format!("{file}: `{}` cannot be seen: {error}", program.display()),
-            "Put the program there, or mend `program`.",
-        ),
-        Ok(found) if !found.is_file() || found.permissions().mode() & 0o111 == 0 => report.warn(
-            "commands",
-            format!("{file}: `{}` cannot be executed", program.display()),
-            "`chmod +x` it, or mend `program`.",
-        ),
-        Ok(found) if found.permissions().mode() & 0o002 != 0 => report.warn(
-            "commands",
-            format!("{file}: anybody on this host may change `{}`", program.display()),
+        Err(error) => troubles.push((
+            format!("`{shown}` cannot be seen: {}", words(&error)),
+            "Put the program there, or mend `program` in the commands' files.",
+        )),
+        Ok(found) if !found.is_file() || found.permissions().mode() & 0o111 == 0 => troubles.push((
+            format!("`{shown}` cannot be executed"),
+            "`chmod +x` it, or mend `program` in the commands' files.",
+        )),
+        Ok(found) if found.permissions().mode() & 0o002 != 0 => troubles.push((
+            format!("anybody on this host may change `{shown}`"),
             "`chmod o-w` it: who can change a program decides what runs.",
-        ),
+        )),
         Ok(_) => {}
     }
     if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
-        report.warn(
-            "commands",
-            format!("{file}: the working folder `{}` does not exist", folder.display()),
-            "Make it, or mend `folder`.",
-        );
+        troubles.push((
+            format!("the working folder `{}` does not exist", folder.display()),
+            "Make it, or mend `folder` in the commands' files.",
+        ));
     }
     if let Some(user) = user.as_ref().filter(|user| !matches!(unistd::User::from_name(user), Ok(Some(_)))) {
-        report.warn(
-            "commands",
-            format!("{file}: this host knows no user {user}"),
-            "Make the user, or mend `user`.",
-        );
+        troubles.push((
+            format!("this host knows no user {user}"),
+            "Make the user, or mend `user` in the commands' files.",
+        ));
     }
+    troubles
 }
 
 /// Commands that would run with all the rights of root, or cannot change to their user.
@@ -125,7 +133,10 @@ pub(super) fn check_private(part: &'static str, path: &Path, because: &str, repo
     if mode & 0o007 != 0 {
         report.fail(
             part,
-            format!("anybody on this host may read or write {} (mode {mode:04o}), and {because}", path.display()),
+            format!(
+                "anybody on this host may read or write {} (mode {mode:04o}), and {because}",
+                path.display()
+            ),
             format!("chmod 0600 {}, and draw new secrets if others have accounts here.", path.display()),
         );
     } else if mode & 0o020 != 0 {
@@ -137,40 +148,44 @@ pub(super) fn check_private(part: &'static str, path: &Path, because: &str, repo
     }
 }
 
-/// The spool can be written, and there is space.
-fn check_spool(spool: &Path, report: &mut Report) -> bool {
-    if let Err(error) = fs::create_dir_all(spool) {
-        report.fail(
-            "spool",
-            format!("{} cannot be made: {error}", spool.display()),
-            "Make the folder `state` of quarterdeck.toml, for the user that runs `serve`; or run doctor as that user.",
-        );
-        return false;
-    }
-    if let Err(error) = tempfile_in(spool) {
-        report.fail(
-            "spool",
-            format!("{} cannot be written: {error}", spool.display()),
-            "Give it to the user that runs `serve`, or make space; and run doctor as that user.",
-        );
-        return false;
-    }
-    if let Ok(found) = fs::metadata(spool)
-        && found.uid() != unistd::geteuid().as_raw()
-    {
+/// The spool can be written, and there is space. Gives a folder that can be written. None is made
+/// here: made by root, it would be closed to the user that runs `serve`.
+fn check_spool(state: &Path, report: &mut Report) -> Option<PathBuf> {
+    let spool = state.join("spool");
+    let Some(folder) = [&spool, state].into_iter().find(|folder| folder.is_dir()) else {
         report.warn(
             "spool",
-            format!("{} belongs to user number {}, and doctor runs as {}", spool.display(), found.uid(), unistd::geteuid()),
+            format!("the folder `{}` does not exist yet", state.display()),
+            "Make it for the user that runs `serve`, with mode 0700; systemd does so by StateDirectory=.",
+        );
+        return None;
+    };
+    let shown = folder.display();
+    if let Err(error) = try_to_write(folder) {
+        report.fail(
+            "spool",
+            format!("{shown} cannot be written: {}", words(&error)),
+            "Give it to the user that runs `serve`, or make space; and run doctor as that user.",
+        );
+        return None;
+    }
+    if let Ok(found) = fs::metadata(folder)
+        && found.uid() != unistd::geteuid().as_raw()
+    {
+        let (owner, us) = (found.uid(), unistd::geteuid());
+        report.warn(
+            "spool",
+            format!("{shown} belongs to the user number {owner}, and doctor runs as {us}"),
             "Run doctor as the user that runs `serve`: then it sees what `serve` will see.",
         );
     }
-    match nix::sys::statvfs::statvfs(spool) {
+    match nix::sys::statvfs::statvfs(folder) {
         Err(error) => {
-            report.warn("spool", format!("its free space cannot be seen: {}", error.desc()), "");
+            report.warn("spool", format!("the free space of {shown} cannot be seen: {}", error.desc()), "");
         }
         Ok(found) => {
-            let free = u64::from(found.blocks_available()) * u64::from(found.fragment_size());
-            let words = format!("{}: {} MiB free", spool.display(), free >> 20);
+            let free = found.blocks_available() * found.fragment_size();
+            let words = format!("{shown} can be written, and {} MiB are free", free >> 20);
             match free {
                 ..TOO_LITTLE => report.fail("spool", words, "Make space: output could not be kept."),
                 TOO_LITTLE..LITTLE => report.warn("spool", words, "Make space before it runs out."),
@@ -178,11 +193,17 @@ fn check_spool(spool: &Path, report: &mut Report) -> bool {
             }
         }
     }
-    true
+    Some(folder.to_owned())
+}
+
+/// An error of the operating system without its number.
+fn words(error: &std::io::Error) -> String {
+    let words = error.to_string();
+    words.split_once(" (os error").map_or(words.as_str(), |(words, _)| words).to_owned()
 }
 
 /// Writes a file and takes it away again.
-fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+fn try_to_write(folder: &Path) -> std::io::Result<()> {
     let path = folder.join(format!(".doctor-{}", std::process::id()));
     let written = fs::write(&path, [0; 4096]);
     let removed = fs::remove_file(&path);
@@ -190,9 +211,9 @@ fn tempfile_in(folder: &Path) -> std::io::Result<()> {
 }
 
 /// A child is started in the way in which all are.
-async fn check_start(patient: &Patient, spool: &Path, report: &mut Report) {
+async fn check_start(patient: &Patient, folder: &Path, report: &mut Report) {
     // Beside the attempts, so that a `serve` that starts in this moment finds no leftover in it.
-    let own = spool.join(format!(".doctor-{}", std::process::id()));
+    let own = folder.join(format!(".doctor-{}", std::process::id()));
     let executor = Executor::new(own.clone(), OWN_PROGRAM.into(), Secrets::default(), patient.clock.clone());
     let ran = executor.probe(AttemptId(SystemRandom.uuid())).await;
     // Nothing else is in it; if it stays, that harms nobody.
@@ -200,9 +221,14 @@ async fn check_start(patient: &Patient, spool: &Path, report: &mut Report) {
     let printed = String::from_utf8_lossy(&ran.kept).trim().to_owned();
     match ran.outcome.ending {
         Ending::Exited { status: 0 } => {
-            report.ok("programs", format!("a child starts under its limits, in {} ms ({printed})", ran.outcome.took_ms));
+            report.ok(
+                "programs",
+                format!("a child starts under its limits, in {} ms ({printed})", ran.outcome.took_ms),
+            );
         }
-        Ending::NotStarted { reason } => report.fail("programs", format!("no child can be started: {reason}"), ""),
+        Ending::NotStarted { reason } => {
+            report.fail("programs", format!("no child can be started: {reason}"), "");
+        }
         other => report.fail(
             "programs",
             format!("a child that should print its version ended otherwise: {other:?}. {printed}"),

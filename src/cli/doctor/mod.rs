@@ -15,7 +15,7 @@ use anyhow::Context;
 use self::report::Report;
 use crate::{
     appservice::Registration,
-    catalogue::{self, Ops},
+    catalogue::{self, Ops, Warning},
     model::SystemClock,
     policy::Rules,
 };
@@ -70,10 +70,9 @@ impl Options {
             Ok(ops) => ops,
             Err(mistakes) => {
                 for mistake in mistakes {
-                    let place = mistake.line.map_or_else(
-                        || mistake.file.clone(),
-                        |line| format!("{}:{line}", mistake.file),
-                    );
+                    let place = mistake
+                        .line
+                        .map_or_else(|| mistake.file.clone(), |line| format!("{}:{line}", mistake.file));
                     report.fail("ops folder", format!("{place}: {}", mistake.what), mistake.mend);
                 }
                 report.warn(
@@ -98,8 +97,8 @@ impl Options {
 fn check_ops(ops: &Ops, report: &mut Report) {
     match Rules::compile(ops) {
         Ok(rules) => {
-            for warning in rules.warnings(ops) {
-                report.warn("ops folder", format!("{}: {}", warning.0.file, warning.0.what), warning.0.mend);
+            for Warning(found) in rules.warnings() {
+                report.warn("ops folder", format!("{}: {}", found.file, found.what), &found.mend);
             }
             report.ok(
                 "ops folder",
@@ -135,7 +134,8 @@ fn check_registration(patient: &Patient, report: &mut Report) -> Option<Registra
     };
     host::check_private("registration", path, "it holds the tokens of both sides", report);
     if registration.rate_limited == Some(false) {
-        report.ok("registration", format!("{} fits the settings, and asks for no rate limit", path.display()));
+        report
+            .ok("registration", format!("{} fits the settings, and asks for no rate limit", path.display()));
     } else {
         report.warn(
             "registration",
@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn an_environment_file_is_read_as_systemd_reads_it() {
-        let read = variables("# a comment\nA=1\n B = two words \nC=\"quoted = yes\"\nD='x'\nnonsense\n;E=5\nF=\n");
+        let read =
+            variables("# a comment\nA=1\n B = two words \nC=\"quoted = yes\"\nD='x'\nnonsense\n;E=5\nF=\n");
         let expected = [("A", "1"), ("B", "two words"), ("C", "quoted = yes"), ("D", "x"), ("F", "")];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     }
