@@ -1,8 +1,17 @@
 //! Waiting for work: rung in the process at once, and from other processes by NOTIFY.
+//!
+//! A ring wakes one worker. Whoever then finds work rings for the next, so that many workers share much
+//! work, and one event does not wake them all.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{Error, Storage, error::Doing as _};
 
@@ -12,28 +21,47 @@ const POLL: Duration = Duration::from_secs(3);
 /// The channel on which instances ring one another.
 pub(super) const CHANNEL: &str = "quarterdeck_work";
 
-/// Rings when there may be work. Take one a worker, with [`Storage::bell`], before the first claim: what
-/// rings between a claim that found nothing and the wait ends the wait at once.
-#[derive(Debug, Clone)]
+/// Rings when there may be work. A ring that nobody waits for is kept for the next who waits, so what
+/// rings between a claim that found nothing and the wait is not missed.
+#[derive(Debug, Clone, Default)]
 pub struct Bell {
-    rope: watch::Sender<u64>,
-    ear: watch::Receiver<u64>,
+    rope: Arc<Notify>,
+    /// Whether a request may be queued. Spares a look at the queue for each event.
+    queue: Arc<AtomicBool>,
 }
 
 impl Bell {
     pub(super) fn new() -> Self {
-        let (rope, ear) = watch::channel(0);
-        Self { rope, ear }
+        let bell = Self::default();
+        bell.look_at_queue();
+        bell
     }
 
-    /// Tells every waiting worker to look again.
+    /// Tells a waiting worker to look again, at the queue as well: a lock or a place was given free.
     pub fn ring(&self) {
-        self.rope.send_modify(|rings| *rings = rings.wrapping_add(1));
+        self.look_at_queue();
+        self.next();
     }
 
-    /// Waits until there may be work: the bell rang since the last wait, or a few seconds have passed.
+    /// Waits until there may be work: the bell rang, or a few seconds have passed.
     pub async fn wait(&mut self) {
-        let _ = tokio::time::timeout(POLL, self.ear.changed()).await;
+        if tokio::time::timeout(POLL, self.rope.notified()).await.is_err() {
+            self.look_at_queue();
+        }
+    }
+
+    /// Tells one worker to look at the inbox.
+    pub(super) fn next(&self) {
+        self.rope.notify_one();
+    }
+
+    pub(super) fn look_at_queue(&self) {
+        self.queue.store(true, Ordering::Release);
+    }
+
+    /// Whether the queue is to be looked at; who asks does it.
+    pub(super) fn is_queue_due(&self) -> bool {
+        self.queue.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -46,13 +74,17 @@ impl Storage {
     /// Listens for other instances' bells until the database goes away. `serve` runs it beside the
     /// workers and starts it again; without it the workers still look every few seconds.
     pub async fn listen(&self) -> Result<(), Error> {
-        let mut listener =
-            sqlx::postgres::PgListener::connect_with(self.pool()).await.doing("listening for work")?;
-        listener.listen(CHANNEL).await.doing("listening for work")?;
+        const DOING: &str = "listening for work";
+        let mut listener = sqlx::postgres::PgListener::connect_with(self.pool()).await.doing(DOING)?;
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await.doing(DOING)?;
         loop {
-            // None: the connection was lost and is there again; something may have been missed.
-            listener.try_recv().await.doing("listening for work")?;
+            // None: the connection was lost; something may have been missed.
+            let heard = listener.try_recv().await.doing(DOING)?;
             self.inner.bell.ring();
+            if heard.is_none() {
+                return Ok(());
+            }
         }
     }
 }

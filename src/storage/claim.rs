@@ -1,7 +1,17 @@
 //! Claiming work: a lane with its oldest row, or a queued request whose lock is free.
 
-use super::{Error, Storage, Work};
+use jiff_sqlx::Timestamp as SqlTime;
+use sqlx::{Postgres, Transaction};
+
+use super::{
+    Error, Request, Storage, Work,
+    error::Doing as _,
+    requests::{RequestColumns, read_request},
+    work::Subject,
+};
 use crate::model::Timestamp;
+
+const DOING: &str = "claiming work";
 
 /// What a worker can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +45,85 @@ impl Storage {
     /// Claims the oldest piece of work that nobody else works on. It is held until the [`Work`] is
     /// done, failed or dropped; while it is held, nobody gets another row of the same lane.
     pub async fn claim(&self, wanted: Wanted) -> Result<Option<Work>, Error> {
-        let _ = wanted;
-        todo!()
+        let mut tx = self.begin(DOING).await?;
+        let mut claimed = None;
+        if wanted == Wanted::Anything && self.inner.bell.is_queue_due() {
+            claimed = queued(&mut tx).await.inspect_err(|_| self.inner.bell.look_at_queue())?;
+            if claimed.is_some() {
+                self.inner.bell.look_at_queue();
+            }
+        }
+        if claimed.is_none() {
+            claimed = row(&mut tx).await?;
+        }
+        let Some((subject, failures)) = claimed else {
+            tx.rollback().await.doing(DOING)?;
+            return Ok(None);
+        };
+        // Where there was something, there may be more: one other worker looks.
+        self.inner.bell.next();
+        Ok(Some(Work::new(self.clone(), tx, subject, failures)))
     }
+}
+
+/// A free lane that has something to do, and its oldest row.
+async fn row(tx: &mut Transaction<'static, Postgres>) -> Result<Option<(Subject, i32)>, Error> {
+    let row = sqlx::query!(
+        r#"
+        WITH lane AS MATERIALIZED (
+            -- No key update: the inbox's foreign key must still find the lane, or arrivals would wait for us.
+            SELECT l.lane
+            FROM lanes l, LATERAL (
+                SELECT i.id FROM inbox i
+                WHERE i.lane = l.lane AND i.state = 'pending'
+                ORDER BY i.id LIMIT 1
+            ) AS oldest
+            ORDER BY oldest.id LIMIT 1
+            FOR NO KEY UPDATE OF l SKIP LOCKED
+        )
+        SELECT id, source, external_id, lane, claimed_at AS "claimed_at: SqlTime",
+               received_at AS "received_at: SqlTime", raw AS "raw!", failures
+        FROM inbox
+        WHERE lane = (SELECT lane FROM lane) AND state = 'pending'
+        ORDER BY id LIMIT 1
+        -- Also locked, because what this statement sees may be older than the lane's lock: a row that was
+        -- done in between is looked at again and passed. And a lost commit is read back by this lock.
+        FOR NO KEY UPDATE
+        "#
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .doing(DOING)?;
+    Ok(row.map(|row| {
+        let arrived = InboxRow {
+            id: row.id,
+            source: row.source,
+            external_id: row.external_id,
+            lane: row.lane,
+            claimed_at: row.claimed_at.map(Into::into),
+            received_at: row.received_at.into(),
+            raw: row.raw,
+        };
+        (Subject::Row(arrived), row.failures)
+    }))
+}
+
+/// The oldest queued request whose lock is free. Those that need the same lock come in their order.
+async fn queued(tx: &mut Transaction<'static, Postgres>) -> Result<Option<(Subject, i32)>, Error> {
+    let columns = read_request!(
+        "
+        WHERE r.state = 'queued'
+          AND (r.lock IS NULL OR (
+                NOT EXISTS (SELECT FROM locks WHERE name = r.lock)
+                AND NOT EXISTS (SELECT FROM requests earlier WHERE earlier.state = 'queued'
+                                AND earlier.lock = r.lock AND earlier.number < r.number)))
+        ORDER BY r.number LIMIT 1
+        FOR NO KEY UPDATE OF r SKIP LOCKED"
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .doing(DOING)?;
+    let Some(columns) = columns else { return Ok(None) };
+    let failures = columns.failures;
+    Ok(Some((Subject::Queued(Box::new(Request::try_from(columns)?)), failures)))
 }

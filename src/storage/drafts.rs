@@ -19,6 +19,17 @@ pub enum ContentKind {
     Output,
 }
 
+impl std::str::FromStr for ContentKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Text, Self::Invocation, Self::Inputs, Self::Reason, Self::Output]
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("no kind of content `{text}`"))
+    }
+}
+
 impl ContentKind {
     /// The name in the database.
     pub const fn name(self) -> &'static str {
@@ -58,6 +69,13 @@ pub struct File {
     pub media_type: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+impl OutboxDraft {
+    /// The lane: the messages of one request, else of one room, go out one after the other.
+    pub(super) fn lane(&self) -> String {
+        self.request.map_or_else(|| self.room.to_string(), |number| format!("request {number}"))
+    }
 }
 
 /// A message that waits in the outbox, leased to this process.

@@ -66,6 +66,11 @@ pub enum Error {
         /// Each thing that is wrong, with its mend.
         Vec<String>,
     ),
+    /// Another process holds this instance's name.
+    #[error(
+        "another process runs as instance `{0}` on this database. Stop it first, or give this one a name of its own (`instance` in quarterdeck.toml)"
+    )]
+    NameTaken(String),
     /// The address of the database cannot be read.
     #[error("the database's address is not a PostgreSQL URL (postgres://user:password@host/name): {0}")]
     Address(String),

@@ -2,7 +2,9 @@
 
 use ruma::{OwnedServerName, OwnedTransactionId};
 
-use super::{Error, Storage};
+use jiff_sqlx::Timestamp as SqlTime;
+
+use super::{Error, Storage, bell::CHANNEL, error::Doing as _};
 use crate::model::{Digest, Timestamp};
 
 /// What a homeserver delivered in one request.
@@ -48,7 +50,59 @@ impl Storage {
     /// Stores a transaction in one commit. When this returns, its events are durable; an event that
     /// is known is not stored again, whatever transaction brings it.
     pub async fn store_transaction(&self, transaction: &Transaction) -> Result<Stored, Error> {
-        let _ = transaction;
-        todo!()
+        const DOING: &str = "storing a transaction";
+        let now = self.now();
+        let mut tx = self.begin(DOING).await?;
+        let arrivals = &transaction.arrivals;
+        let new = sqlx::query_scalar!(
+            r#"
+            WITH unknown AS (
+                -- A shortcut alone: whether an event is new is decided by its own identity, below.
+                INSERT INTO transactions (homeserver, id, digest, received_at, to_device)
+                VALUES ($1, $2, $3, $4, $5)
+                ON CONFLICT DO NOTHING
+                RETURNING id
+            ), arrived AS (
+                SELECT a.* FROM UNNEST($6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::bytea[])
+                    WITH ORDINALITY AS a (source, external_id, lane, claimed_at, raw, place)
+                WHERE EXISTS (SELECT FROM unknown)
+            ), opened AS (
+                -- In order, so that two transactions cannot wait for each other.
+                INSERT INTO lanes (lane) SELECT DISTINCT lane FROM arrived ORDER BY lane
+                ON CONFLICT DO NOTHING
+            ), stored AS (
+                INSERT INTO inbox (source, external_id, lane, claimed_at, received_at, raw)
+                SELECT source, external_id, lane, claimed_at, $4, raw FROM arrived ORDER BY place
+                ON CONFLICT (source, external_id) DO NOTHING
+                RETURNING id
+            ), told AS (
+                SELECT pg_notify($11, '') WHERE EXISTS (SELECT FROM stored)
+                    -- Notifying commits wait for one another: only where somebody else may listen.
+                    AND EXISTS (SELECT FROM instances WHERE ended_at IS NULL AND boot <> $12)
+            )
+            SELECT (SELECT count(*) FROM stored) + 0 * (SELECT count(*) FROM told) AS "new!"
+            "#,
+            transaction.homeserver.as_str(),
+            transaction.id.as_str(),
+            transaction.digest.as_bytes(),
+            SqlTime::from(now) as _,
+            transaction.to_device,
+            &arrivals.iter().map(|a| a.source.clone()).collect::<Vec<_>>(),
+            &arrivals.iter().map(|a| a.external_id.clone()).collect::<Vec<_>>(),
+            &arrivals.iter().map(|a| a.lane.clone()).collect::<Vec<_>>(),
+            &arrivals.iter().map(|a| a.claimed_at.map(SqlTime::from)).collect::<Vec<_>>() as _,
+            &arrivals.iter().map(|a| a.raw.clone()).collect::<Vec<_>>(),
+            CHANNEL,
+            self.boot().0,
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .doing(DOING)?;
+        tx.commit().await.doing(DOING)?;
+        let new = usize::try_from(new).unwrap_or_default();
+        if new > 0 {
+            self.inner.bell.next();
+        }
+        Ok(Stored { new, duplicates: arrivals.len().saturating_sub(new) })
     }
 }

@@ -1,11 +1,39 @@
 //! The processes that share this database: who lives, who is dead, and what the dead left running.
 
-use super::{Error, Request, Storage};
-use crate::model::{AttemptId, BootId, Timestamp};
+use std::{collections::HashMap, time::Duration};
+
+use jiff_sqlx::Timestamp as SqlTime;
+use sqlx::{Connection as _, PgConnection};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::{
+    Error, Request, Storage,
+    error::Doing as _,
+    requests::{RequestColumns, read_request},
+    sheaf::Sheaf,
+};
+use crate::model::{AttemptId, BootId, Event, SignedDuration, Timestamp};
+
+/// A boot whose counter stands still for so long, while the database answers, is dead.
+const SILENCE: SignedDuration = SignedDuration::from_secs(30);
+/// How often the name is asked for before another process is believed to hold it: the server may need a
+/// moment to see that a killed process is gone.
+const TRIES: u32 = 20;
+/// The class of our advisory locks, so that they meet nobody else's in the same database.
+const LOCK_CLASS: i32 = 0x5144;
 
 /// What this process keeps of its own standing among the others.
 #[derive(Debug, Default)]
-pub(super) struct Presence {}
+pub(super) struct Presence(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The session that holds the instance's name.
+    session: Option<PgConnection>,
+    /// The others' counters, and since when each stands there.
+    counters: HashMap<Uuid, (i64, Timestamp)>,
+}
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,22 +66,198 @@ impl Storage {
     /// Enters this boot, once: takes the instance's name (refused while another process holds it),
     /// declares its earlier boots dead, and records `server.started`.
     pub async fn register_boot(&self) -> Result<(), Error> {
-        todo!()
+        const DOING: &str = "entering this server among the instances";
+        let mut seen = self.inner.presence.0.lock().await;
+        let mut tries = 1;
+        loop {
+            if let Some(session) = self.take_name().await? {
+                seen.session = Some(session);
+                break;
+            }
+            if tries == TRIES {
+                return Err(Error::NameTaken(self.instance().to_owned()));
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        let now = self.now();
+        let mut tx = self.begin(DOING).await?;
+        sqlx::query!(
+            "UPDATE instances SET ended_at = $3, ended_by = boot
+             WHERE instance = $1 AND boot <> $2 AND ended_at IS NULL",
+            self.instance(),
+            self.boot().0,
+            SqlTime::from(now) as _,
+        )
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?;
+        let entered = sqlx::query!(
+            "INSERT INTO instances (boot, instance, started_at) VALUES ($1, $2, $3) ON CONFLICT (boot) DO NOTHING",
+            self.boot().0,
+            self.instance(),
+            SqlTime::from(now) as _,
+        )
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?
+        .rows_affected();
+        if entered == 1 {
+            let mut sheaf = Sheaf::default();
+            let event = Event::ServerStarted {
+                instance: self.instance().to_owned(),
+                boot: self.boot(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            };
+            sheaf.append(None, None, event);
+            sheaf.write(self, &mut tx, now, None).await?;
+        }
+        tx.commit().await.doing(DOING)
     }
 
     /// The heartbeat, every few seconds. Another boot is dead when its counter has not changed for 30
     /// seconds of a database that answered.
     pub async fn beat(&self) -> Result<Beat, Error> {
-        todo!()
+        let mut seen = self.inner.presence.0.lock().await;
+        let beat = self.beat_once(&mut seen).await;
+        if beat.is_err() {
+            // While the database is away nobody's counter moves, and nobody is dead for it.
+            seen.counters.clear();
+            seen.session = None;
+        }
+        beat
+    }
+
+    async fn beat_once(&self, seen: &mut Seen) -> Result<Beat, Error> {
+        const DOING: &str = "the heartbeat";
+        let now = self.now();
+        if seen.session.is_none() {
+            // The session was lost with the database. Whoever has taken the name since has also declared us dead.
+            seen.session = self.take_name().await?;
+        }
+        let Some(session) = &mut seen.session else { return Ok(Beat::DeclaredDead) };
+        let alive = sqlx::query!(
+            "UPDATE instances SET counter = counter + 1 WHERE boot = $1 AND ended_at IS NULL",
+            self.boot().0
+        )
+        .execute(&mut *session)
+        .await
+        .doing(DOING)?
+        .rows_affected();
+        if alive == 0 {
+            return Ok(Beat::DeclaredDead);
+        }
+        let others = sqlx::query!(
+            "SELECT boot, counter FROM instances WHERE ended_at IS NULL AND boot <> $1",
+            self.boot().0
+        )
+        .fetch_all(&mut *session)
+        .await
+        .doing(DOING)?;
+        let mut died = Vec::new();
+        let before = std::mem::take(&mut seen.counters);
+        for other in others {
+            let since = match before.get(&other.boot) {
+                Some(&(counter, since)) if counter == other.counter => since,
+                _ => now,
+            };
+            if now.duration_since(since) < SILENCE {
+                seen.counters.insert(other.boot, (other.counter, since));
+                continue;
+            }
+            // Only if it still stands where it stood.
+            let ended = sqlx::query!(
+                "UPDATE instances SET ended_at = $3, ended_by = $4
+                 WHERE boot = $1 AND counter = $2 AND ended_at IS NULL",
+                other.boot,
+                other.counter,
+                SqlTime::from(now) as _,
+                self.boot().0,
+            )
+            .execute(&mut *session)
+            .await
+            .doing(DOING)?
+            .rows_affected();
+            if ended == 1 {
+                died.push(BootId(other.boot));
+            }
+        }
+        Ok(Beat::Alive { died })
     }
 
     /// Leaves in good order: records `server.stopped` and gives the name free.
     pub async fn leave(&self) -> Result<(), Error> {
-        todo!()
+        const DOING: &str = "leaving the instances";
+        let mut seen = self.inner.presence.0.lock().await;
+        let now = self.now();
+        let mut tx = self.begin(DOING).await?;
+        let left = sqlx::query!(
+            "UPDATE instances SET ended_at = $2, ended_by = boot WHERE boot = $1 AND ended_at IS NULL",
+            self.boot().0,
+            SqlTime::from(now) as _,
+        )
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?
+        .rows_affected();
+        if left == 1 {
+            let mut sheaf = Sheaf::default();
+            let event = Event::ServerStopped { instance: self.instance().to_owned(), boot: self.boot() };
+            sheaf.append(None, None, event);
+            sheaf.write(self, &mut tx, now, None).await?;
+        }
+        tx.commit().await.doing(DOING)?;
+        if let Some(session) = seen.session.take() {
+            session.close().await.doing(DOING)?;
+        }
+        Ok(())
     }
 
     /// The runs that dead boots left behind, and only those.
     pub async fn interrupted_runs(&self) -> Result<Vec<InterruptedRun>, Error> {
-        todo!()
+        const DOING: &str = "looking for interrupted runs";
+        let left = sqlx::query!(
+            r#"
+            SELECT a.id, a.started_at AS "started_at: SqlTime", a.boot, i.instance, a.request
+            FROM attempts a JOIN instances i ON i.boot = a.boot
+            WHERE a.ended_at IS NULL AND i.ended_at IS NOT NULL
+            ORDER BY a.started_at
+            "#
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing(DOING)?;
+        let mut runs = Vec::new();
+        for row in left {
+            let columns = read_request!(" WHERE r.number = $1 AND r.state = 'running'", row.request)
+                .fetch_optional(self.pool())
+                .await
+                .doing(DOING)?;
+            let Some(columns) = columns else { continue };
+            runs.push(InterruptedRun {
+                attempt: AttemptId(row.id),
+                started_at: row.started_at.into(),
+                boot: BootId(row.boot),
+                instance: row.instance,
+                request: columns.try_into()?,
+            });
+        }
+        Ok(runs)
+    }
+
+    /// A session of its own that holds the instance's name, if nobody else does. It lives as long as the
+    /// process, or until the database goes away.
+    async fn take_name(&self) -> Result<Option<PgConnection>, Error> {
+        const DOING: &str = "taking the instance's name";
+        let mut session = PgConnection::connect_with(&self.inner.options).await.doing(DOING)?;
+        let taken = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "taken!""#,
+            LOCK_CLASS,
+            self.instance()
+        )
+        .fetch_one(&mut session)
+        .await
+        .doing(DOING)?;
+        Ok(taken.then_some(session))
     }
 }

@@ -8,8 +8,6 @@
 //!
 //! One file a family of tables. Time comes from the clock that [`Storage::connect`] was given.
 
-#![expect(dead_code, reason = "the bodies follow these signatures")]
-
 mod bell;
 mod claim;
 mod connect;
@@ -26,6 +24,7 @@ mod ready;
 mod requests;
 mod rooms;
 mod server;
+mod sheaf;
 mod start;
 mod versions;
 mod work;

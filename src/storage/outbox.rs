@@ -1,23 +1,121 @@
 //! The outbox: what is to be said, in order, once.
 
-use ruma::OwnedEventId;
+use jiff_sqlx::Timestamp as SqlTime;
+use ruma::{EventId, OwnedEventId, OwnedRoomId};
 
-use super::{Error, OutboxRow, Storage};
-use crate::model::Timestamp;
+use super::{
+    Error, File, OutboxDraft, OutboxRow, Storage,
+    error::Doing as _,
+    sheaf::{LEASE, Sheaf},
+};
+use crate::model::{Event, RequestNumber, Timestamp};
+
+const DOING: &str = "reading the outbox";
 
 impl Storage {
+    /// Has messages sent that belong to no other commit: decorations, notes about rooms. A step that
+    /// was written before is not written again. Gives those that this process may send at once.
+    pub async fn say(&self, drafts: Vec<OutboxDraft>) -> Result<Vec<OutboxRow>, Error> {
+        const DOING: &str = "writing messages";
+        let steps: Vec<_> = drafts.iter().map(|draft| draft.step.clone()).collect();
+        let now = self.now();
+        let mut tx = self.begin(DOING).await?;
+        let known = sqlx::query_scalar!("SELECT step FROM outbox WHERE step = ANY($1)", &steps)
+            .fetch_all(&mut *tx)
+            .await
+            .doing(DOING)?;
+        let mut sheaf = Sheaf::default();
+        for draft in drafts {
+            if !known.contains(&draft.step) {
+                sheaf.send(draft);
+            }
+        }
+        let messages = sheaf.write(self, &mut tx, now, None).await?;
+        tx.commit().await.doing(DOING)?;
+        Ok(messages)
+    }
+
     /// Leases to this process the messages whose time has come and that nobody else holds: those never
     /// leased, those whose lease ran out or whose holder is dead. Of a lane either all that wait, in
     /// order, or none. A lease lasts a minute.
+    ///
+    /// What this process holds already it does not get again before its lease has run out.
     pub async fn due(&self, limit: i64) -> Result<Vec<OutboxRow>, Error> {
-        let _ = limit;
-        todo!()
+        let now = self.now();
+        let rows = sqlx::query_as!(
+            Columns,
+            r#"
+            WITH waiting AS (
+                SELECT o.id, o.lane,
+                       -- Free: nobody's, or left over.
+                       (o.leased_by IS NULL OR o.leased_until <= $1
+                        OR EXISTS (SELECT FROM instances i WHERE i.boot = o.leased_by AND i.ended_at IS NOT NULL))
+                       AND (o.not_before IS NULL OR o.not_before <= $1) AS free
+                FROM outbox o WHERE o.state = 'waiting'
+            ), lanes AS (
+                SELECT lane FROM waiting GROUP BY lane HAVING bool_and(free) ORDER BY min(id) LIMIT $2
+            ), taken AS (
+                -- Two instances that look at the same moment: the second passes over what the first has.
+                SELECT o.id FROM outbox o JOIN lanes USING (lane) WHERE o.state = 'waiting'
+                FOR NO KEY UPDATE OF o SKIP LOCKED
+            )
+            UPDATE outbox o SET leased_by = $3, leased_until = $4
+            FROM taken
+            -- What was leased or sent since this statement's snapshot was taken is passed over as well.
+            WHERE o.id = taken.id AND o.state = 'waiting'
+              AND (o.leased_by IS NULL OR o.leased_until <= $1
+                   OR EXISTS (SELECT FROM instances i WHERE i.boot = o.leased_by AND i.ended_at IS NOT NULL))
+            RETURNING o.id, o.step, o.lane, o.request, o.room_id, o.kind, o.content AS "content!", o.file_name,
+                      o.file_type, o.file_bytes, o.written_at AS "written_at: SqlTime", o.failures
+            "#,
+            SqlTime::from(now) as _,
+            limit,
+            self.boot().0,
+            SqlTime::from(now + LEASE) as _,
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing(DOING)?;
+        read(rows)
+    }
+
+    /// Leases steps that this process has just written, after a commit whose answer was lost.
+    pub(super) async fn lease_steps(&self, steps: &[String]) -> Result<Vec<OutboxRow>, Error> {
+        let now = self.now();
+        let rows = sqlx::query_as!(
+            Columns,
+            r#"
+            UPDATE outbox SET leased_by = $2, leased_until = $4
+            WHERE step = ANY($1) AND state = 'waiting'
+              AND (leased_by IS NULL OR leased_by = $2 OR leased_until <= $3)
+            RETURNING id, step, lane, request, room_id, kind, content AS "content!", file_name, file_type,
+                      file_bytes, written_at AS "written_at: SqlTime", failures
+            "#,
+            steps,
+            self.boot().0,
+            SqlTime::from(now) as _,
+            SqlTime::from(now + LEASE) as _,
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing(DOING)?;
+        read(rows)
     }
 
     /// Notes that a message was sent. A second note changes nothing.
-    pub async fn sent(&self, id: i64, event_id: &OwnedEventId) -> Result<(), Error> {
-        let _ = (id, event_id);
-        todo!()
+    pub async fn sent(&self, id: i64, event_id: &EventId) -> Result<(), Error> {
+        sqlx::query!(
+            "UPDATE outbox SET state = 'sent', event_id = $2, concluded_at = $3, content = NULL,
+                    file_bytes = NULL, leased_by = NULL, leased_until = NULL
+             WHERE id = $1 AND state = 'waiting'",
+            id,
+            event_id.as_str(),
+            SqlTime::from(self.now()) as _,
+        )
+        .execute(self.pool())
+        .await
+        .doing("noting that a message was sent")?;
+        Ok(())
     }
 
     /// Keeps the content of a message whose file was uploaded: it now names the file's address, so that
@@ -29,19 +127,105 @@ impl Storage {
 
     /// Gives a message up, for a reason that waiting does not mend; records `answer.parked`.
     pub async fn parked(&self, id: i64, reason: &str) -> Result<(), Error> {
-        let _ = (id, reason);
-        todo!()
+        const DOING: &str = "giving a message up";
+        let now = self.now();
+        let mut tx = self.begin(DOING).await?;
+        let parked = sqlx::query!(
+            "UPDATE outbox SET state = 'parked', reason = $2, concluded_at = $3, leased_by = NULL,
+                    leased_until = NULL
+             WHERE id = $1 AND state = 'waiting'
+             RETURNING step, request, room_id",
+            id,
+            reason,
+            SqlTime::from(now) as _,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .doing(DOING)?;
+        if let Some(row) = parked {
+            let event = Event::AnswerParked { step: row.step, reason: reason.to_owned() };
+            let room = OwnedRoomId::try_from(row.room_id).ok();
+            let mut sheaf = Sheaf::default();
+            sheaf.append(row.request.map(RequestNumber), room.as_deref(), event);
+            sheaf.write(self, &mut tx, now, None).await?;
+        }
+        tx.commit().await.doing(DOING)
     }
 
-    /// Gives the lease back until `when`, for the message and all that follow it in its lane.
+    /// Gives the lease back until `when`, for the message and all that follow it in its lane, so that
+    /// the order is kept; counts a failure of this message.
     pub async fn retry_at(&self, id: i64, when: Timestamp) -> Result<(), Error> {
-        let _ = (id, when);
-        todo!()
+        sqlx::query!(
+            "UPDATE outbox o
+             SET leased_by = NULL, leased_until = NULL, not_before = $2,
+                 failures = o.failures + CASE WHEN o.id = $1 THEN 1 ELSE 0 END
+             FROM outbox failed
+             WHERE failed.id = $1 AND o.lane = failed.lane AND o.id >= failed.id AND o.state = 'waiting'
+               AND (o.leased_by IS NULL OR o.leased_by = $3)",
+            id,
+            SqlTime::from(when) as _,
+            self.boot().0,
+        )
+        .execute(self.pool())
+        .await
+        .doing("putting a message off")?;
+        Ok(())
     }
 
     /// The event that a step became, once it was sent: what an edit, a reaction or a redaction points to.
     pub async fn event_of_step(&self, step: &str) -> Result<Option<OwnedEventId>, Error> {
-        let _ = step;
-        todo!()
+        let event = sqlx::query_scalar!("SELECT event_id FROM outbox WHERE step = $1", step)
+            .fetch_optional(self.pool())
+            .await
+            .doing(DOING)?;
+        event.flatten().map(OwnedEventId::try_from).transpose().map_err(unreadable)
     }
+}
+
+/// A message as it stands in the database.
+struct Columns {
+    id: i64,
+    step: String,
+    lane: String,
+    request: Option<i64>,
+    room_id: String,
+    kind: String,
+    content: Vec<u8>,
+    file_name: Option<String>,
+    file_type: Option<String>,
+    file_bytes: Option<Vec<u8>>,
+    written_at: SqlTime,
+    failures: i32,
+}
+
+fn read(rows: Vec<Columns>) -> Result<Vec<OutboxRow>, Error> {
+    let mut rows = rows.into_iter().map(OutboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
+    rows.sort_by_key(|row| row.id);
+    Ok(rows)
+}
+
+impl TryFrom<Columns> for OutboxRow {
+    type Error = Error;
+
+    fn try_from(row: Columns) -> Result<Self, Error> {
+        let file = row.file_name.zip(row.file_type).zip(row.file_bytes);
+        Ok(Self {
+            id: row.id,
+            lane: row.lane,
+            draft: OutboxDraft {
+                step: row.step,
+                room: OwnedRoomId::try_from(row.room_id).map_err(unreadable)?,
+                request: row.request.map(RequestNumber),
+                kind: row.kind,
+                content: serde_json::from_slice(&row.content).map_err(unreadable)?,
+                file: file.map(|((name, media_type), bytes)| File { name, media_type, bytes }),
+            },
+            written_at: row.written_at.into(),
+            failures: row.failures,
+        })
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::Unreadable { what: "the outbox", reason: error.to_string() }
 }

@@ -2,7 +2,9 @@
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 
-use super::{Error, Storage, Work};
+use jiff_sqlx::Timestamp as SqlTime;
+
+use super::{ContentKind, Error, Storage, Work, error::Doing as _};
 use crate::model::{AttemptId, Digest, Event, Invocation, RequestNumber, State, Timestamp};
 
 /// A request to be opened. Opening it records `command.received`.
@@ -78,30 +80,153 @@ pub struct Unfinished {
     pub parked: i64,
 }
 
+/// The row of a request, as it stands in the database.
+pub(super) struct RequestColumns {
+    pub number: i64,
+    pub state: String,
+    pub door: String,
+    pub sender: String,
+    pub room_id: String,
+    pub event_id: Option<String>,
+    pub thread_root: Option<String>,
+    pub claimed_at: SqlTime,
+    pub received_at: SqlTime,
+    pub invocation: Option<Vec<u8>>,
+    pub rules: Option<Vec<u8>>,
+    pub ops: Option<Vec<u8>>,
+    pub lock: Option<String>,
+    pub attempt: Option<uuid::Uuid>,
+    pub started_at: Option<SqlTime>,
+    pub ended_at: Option<SqlTime>,
+    pub failures: i32,
+}
+
+/// Reads requests: the one list of columns, with the caller's own conditions.
+macro_rules! read_request {
+    ($conditions:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            RequestColumns,
+            r#"SELECT r.number, r.state, r.door, r.sender, r.room_id, r.event_id, r.thread_root,
+                      r.claimed_at AS "claimed_at: SqlTime", r.received_at AS "received_at: SqlTime",
+                      r.invocation, r.rules, r.ops, r.lock, r.attempt, a.started_at AS "started_at?: SqlTime",
+                      r.ended_at AS "ended_at: SqlTime", r.failures
+               FROM requests r LEFT JOIN attempts a ON a.id = r.attempt"# + $conditions
+            $(, $argument)*
+        )
+    };
+}
+pub(super) use read_request;
+
+impl TryFrom<RequestColumns> for Request {
+    type Error = Error;
+
+    fn try_from(row: RequestColumns) -> Result<Self, Error> {
+        fn read<T, E: std::fmt::Display>(read: Result<T, E>) -> Result<T, Error> {
+            read.map_err(|error| Error::Unreadable { what: "a request", reason: error.to_string() })
+        }
+        Ok(Self {
+            number: RequestNumber(row.number),
+            state: read(row.state.parse())?,
+            door: row.door,
+            sender: read(OwnedUserId::try_from(row.sender))?,
+            room: read(OwnedRoomId::try_from(row.room_id))?,
+            event_id: read(row.event_id.map(OwnedEventId::try_from).transpose())?,
+            thread_root: read(row.thread_root.map(OwnedEventId::try_from).transpose())?,
+            claimed_at: row.claimed_at.into(),
+            received_at: row.received_at.into(),
+            invocation: read(row.invocation.map(|json| serde_json::from_slice(&json)).transpose())?,
+            rules: row.rules.map(digest).transpose()?,
+            ops: row.ops.map(digest).transpose()?,
+            lock: row.lock,
+            attempt: row.attempt.map(AttemptId),
+            started_at: row.started_at.map(Into::into),
+            ended_at: row.ended_at.map(Into::into),
+        })
+    }
+}
+
+/// A digest of the database: 32 bytes.
+pub(super) fn digest(bytes: Vec<u8>) -> Result<Digest, Error> {
+    let bytes = <[u8; 32]>::try_from(bytes).map_err(|bytes| Error::Unreadable {
+        what: "a digest",
+        reason: format!("it has {} bytes, not 32", bytes.len()),
+    })?;
+    Ok(Digest::from_bytes(bytes))
+}
+
 impl Storage {
     /// A request by its number.
     pub async fn request(&self, number: RequestNumber) -> Result<Option<Request>, Error> {
-        let _ = number;
-        todo!()
+        let row = read_request!(" WHERE r.number = $1", number.0).fetch_optional(self.pool()).await;
+        row.doing("looking up a request")?.map(TryInto::try_into).transpose()
     }
 
     /// The request that an event of this room carried. An event id from another room gives nothing away.
     pub async fn request_by_event(&self, room: &RoomId, event: &EventId) -> Result<Option<Request>, Error> {
-        let _ = (room, event);
-        todo!()
+        let row = read_request!(" WHERE r.event_id = $1 AND r.room_id = $2", event.as_str(), room.as_str())
+            .fetch_optional(self.pool())
+            .await;
+        row.doing("looking up a request by its event")?.map(TryInto::try_into).transpose()
     }
 
     /// How much is not yet finished.
     pub async fn unfinished(&self) -> Result<Unfinished, Error> {
-        todo!()
+        let counted = sqlx::query!(
+            r#"
+            SELECT (SELECT count(*) FROM inbox WHERE state = 'pending') AS "inbox!",
+                   (SELECT count(*) FROM requests WHERE state = 'queued' AND ended_at IS NULL) AS "queued!",
+                   (SELECT count(*) FROM requests WHERE state = 'running' AND ended_at IS NULL) AS "running!",
+                   (SELECT count(*) FROM outbox WHERE state = 'waiting') AS "outbox!",
+                   (SELECT count(*) FROM outbox WHERE state = 'parked') AS "parked!"
+            "#
+        )
+        .fetch_one(self.pool())
+        .await
+        .doing("counting what is unfinished")?;
+        Ok(Unfinished {
+            inbox: counted.inbox,
+            queued: counted.queued,
+            running: counted.running,
+            outbox: counted.outbox,
+            parked: counted.parked,
+        })
     }
 }
 
 impl Work {
     /// Opens a request in state `received`, and records `command.received` with its text.
     pub async fn open_request(&mut self, new: NewRequest) -> Result<RequestNumber, Error> {
-        let _ = new;
-        todo!()
+        let number = sqlx::query_scalar!(
+            "INSERT INTO requests (door, sender, room_id, event_id, thread_root, claimed_at, received_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             RETURNING number",
+            new.door,
+            new.sender.as_str(),
+            new.room.as_str(),
+            new.event_id.as_ref().map(|id| id.as_str()),
+            new.thread_root.as_ref().map(|id| id.as_str()),
+            SqlTime::from(new.claimed_at) as _,
+            SqlTime::from(new.received_at) as _,
+        )
+        .fetch_one(&mut *self.tx)
+        .await
+        .doing("opening a request")?;
+        let number = RequestNumber(number);
+        let text = self.content(number, ContentKind::Text, new.text.as_bytes());
+        self.append(
+            Some(number),
+            Some(&new.room),
+            Event::CommandReceived {
+                sender: new.sender,
+                event_id: new.event_id,
+                door: new.door,
+                claimed_at: new.claimed_at,
+                received_at: new.received_at,
+                text,
+            },
+        );
+        self.rooms.insert(number, new.room);
+        Ok(number)
     }
 
     /// The request that an event of this room carried, held until this work ends.
@@ -110,8 +235,19 @@ impl Work {
         room: &RoomId,
         event: &EventId,
     ) -> Result<Option<Request>, Error> {
-        let _ = (room, event);
-        todo!()
+        let row = read_request!(
+            " WHERE r.event_id = $1 AND r.room_id = $2 FOR NO KEY UPDATE OF r",
+            event.as_str(),
+            room.as_str()
+        )
+        .fetch_optional(&mut *self.tx)
+        .await;
+        let request: Option<Request> =
+            row.doing("looking up a request by its event")?.map(TryInto::try_into).transpose()?;
+        if let Some(request) = &request {
+            self.rooms.insert(request.number, request.room.clone());
+        }
+        Ok(request)
     }
 
     /// Takes a request from one state to another and records why. It must be in `from`, and the table
@@ -123,7 +259,52 @@ impl Work {
         to: State,
         event: Event,
     ) -> Result<(), Error> {
-        let _ = (number, from, to, event);
-        todo!()
+        if !from.may_become(to) || to == State::Running {
+            return Err(Error::NoSuchTransition { from, to });
+        }
+        let ended_at = to.is_terminal().then(|| SqlTime::from(self.now));
+        let moved = sqlx::query!(
+            "UPDATE requests SET state = $3, ended_at = $4 WHERE number = $1 AND state = $2",
+            number.0,
+            from.name(),
+            to.name(),
+            ended_at as _,
+        )
+        .execute(&mut *self.tx)
+        .await
+        .doing("changing a request's state")?
+        .rows_affected();
+        if moved != 1 {
+            return Err(self.moved(number, from, to).await);
+        }
+        let room = self.room_of(number).await?;
+        self.append(Some(number), room.as_deref(), event);
+        Ok(())
+    }
+
+    /// The error for a guarded update that found the request elsewhere.
+    pub(super) async fn moved(&mut self, number: RequestNumber, from: State, to: State) -> Error {
+        let found = sqlx::query_scalar!("SELECT state FROM requests WHERE number = $1", number.0)
+            .fetch_optional(&mut *self.tx)
+            .await;
+        match found {
+            Ok(found) => {
+                let found = found.unwrap_or_else(|| "not there".to_owned());
+                Error::Moved { number, from, to, found }
+            }
+            Err(source) => Error::sort("looking up a request's state", source),
+        }
+    }
+
+    /// The room of a request; known without asking where this work opened or read it.
+    pub(super) async fn room_of(&mut self, number: RequestNumber) -> Result<Option<OwnedRoomId>, Error> {
+        if let Some(room) = self.rooms.get(&number) {
+            return Ok(Some(room.clone()));
+        }
+        let room = sqlx::query_scalar!("SELECT room_id FROM requests WHERE number = $1", number.0)
+            .fetch_optional(&mut *self.tx)
+            .await
+            .doing("looking up a request's room")?;
+        Ok(room.and_then(|room| OwnedRoomId::try_from(room).ok()))
     }
 }

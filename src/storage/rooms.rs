@@ -2,7 +2,10 @@
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use super::{Error, Storage, Work};
+use jiff_sqlx::Timestamp as SqlTime;
+use sqlx::PgExecutor;
+
+use super::{Error, Storage, Work, error::Doing as _};
 
 /// Somebody's membership of a room, as Matrix names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,35 +42,112 @@ pub struct Standing {
     pub power_level: i64,
 }
 
+impl Membership {
+    /// The name in Matrix and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Invite => "invite",
+            Self::Knock => "knock",
+            Self::Leave => "leave",
+            Self::Ban => "ban",
+        }
+    }
+}
+
+impl std::str::FromStr for Membership {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Join, Self::Invite, Self::Knock, Self::Leave, Self::Ban]
+            .into_iter()
+            .find(|membership| membership.name() == text)
+            .ok_or_else(|| format!("no membership `{text}`"))
+    }
+}
+
+/// The power of a creator, who stands above all levels: the greatest integer of canonical JSON.
+const CREATOR: i64 = (1 << 53) - 1;
+
 impl Storage {
     /// Binds a room of the ops folder to a room id. From now on commands count there, and nowhere else
     /// under that key.
     pub async fn bind_room(&self, key: &str, room: &RoomId) -> Result<(), Error> {
-        let _ = (key, room);
-        todo!()
+        const DOING: &str = "binding a room";
+        let mut tx = self.begin(DOING).await?;
+        // The id under another key, and the key with another id, are bound no longer.
+        sqlx::query!(
+            "DELETE FROM rooms WHERE (room_id = $2 AND key <> $1) OR (key = $1 AND room_id <> $2)",
+            key,
+            room.as_str(),
+        )
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?;
+        sqlx::query!(
+            "INSERT INTO rooms (key, room_id, bound_at) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING",
+            key,
+            room.as_str(),
+            SqlTime::from(self.now()) as _,
+        )
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?;
+        tx.commit().await.doing(DOING)
     }
 
     /// The bound rooms: key and id.
     pub async fn bound_rooms(&self) -> Result<Vec<(String, OwnedRoomId)>, Error> {
-        todo!()
+        let rows = sqlx::query!("SELECT key, room_id FROM rooms ORDER BY key").fetch_all(self.pool()).await;
+        let read = |room: String| OwnedRoomId::try_from(room).map_err(unreadable);
+        rows.doing("reading the rooms")?.into_iter().map(|row| Ok((row.key, read(row.room_id)?))).collect()
     }
 
     /// The key of a bound room.
     pub async fn room_by_id(&self, room: &RoomId) -> Result<Option<String>, Error> {
-        let _ = room;
-        todo!()
+        sqlx::query_scalar!("SELECT key FROM rooms WHERE room_id = $1", room.as_str())
+            .fetch_optional(self.pool())
+            .await
+            .doing("looking up a room")
     }
 
     /// Replaces the mirror of a bound room's members.
     pub async fn set_members(&self, room: &RoomId, members: &[Member]) -> Result<(), Error> {
-        let _ = (room, members);
-        todo!()
+        sqlx::query!(
+            "WITH given AS (
+                SELECT * FROM UNNEST($2::text[], $3::text[]) AS g (user_id, membership)
+             ), gone AS (
+                DELETE FROM members WHERE room_id = $1 AND user_id NOT IN (SELECT user_id FROM given)
+             )
+             INSERT INTO members (room_id, user_id, membership)
+             SELECT rooms.room_id, given.user_id, given.membership FROM given, rooms WHERE rooms.room_id = $1
+             ON CONFLICT (room_id, user_id) DO UPDATE SET membership = excluded.membership
+             WHERE members.membership <> excluded.membership",
+            room.as_str(),
+            &members.iter().map(|member| member.user.to_string()).collect::<Vec<_>>(),
+            &members.iter().map(|member| member.membership.name().to_owned()).collect::<Vec<_>>(),
+        )
+        .execute(self.pool())
+        .await
+        .doing("writing a room's members")?;
+        Ok(())
     }
 
     /// The mirror of a bound room's members.
     pub async fn members(&self, room: &RoomId) -> Result<Vec<Member>, Error> {
-        let _ = room;
-        todo!()
+        let rows = sqlx::query!(
+            "SELECT user_id, membership FROM members WHERE room_id = $1 ORDER BY user_id",
+            room.as_str()
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing("reading a room's members")?;
+        rows.into_iter()
+            .map(|row| {
+                let user = OwnedUserId::try_from(row.user_id).map_err(unreadable)?;
+                Ok(Member { user, membership: row.membership.parse().map_err(unreadable)? })
+            })
+            .collect()
     }
 
     /// Keeps the content of `m.room.power_levels`, and the creators that stand above it (room version
@@ -78,28 +158,44 @@ impl Storage {
         power_levels: &serde_json::Value,
         creators: &[OwnedUserId],
     ) -> Result<(), Error> {
-        let _ = (room, power_levels, creators);
-        todo!()
+        sqlx::query!(
+            "UPDATE rooms SET power_levels = $2, creators = $3 WHERE room_id = $1",
+            room.as_str(),
+            power_levels.to_string().into_bytes(),
+            &creators.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        )
+        .execute(self.pool())
+        .await
+        .doing("writing a room's power levels")?;
+        Ok(())
     }
 
     /// Somebody's standing in a room; `None` where the room is not ours.
     pub async fn standing(&self, room: &RoomId, user: &UserId) -> Result<Option<Standing>, Error> {
-        let _ = (room, user);
-        todo!()
+        standing(self.pool(), room, user).await
     }
 }
 
 impl Work {
     /// As [`Storage::standing`], within the transaction of this work.
     pub async fn standing(&mut self, room: &RoomId, user: &UserId) -> Result<Option<Standing>, Error> {
-        let _ = (room, user);
-        todo!()
+        standing(&mut *self.tx, room, user).await
     }
 
     /// Notes a change of membership in the mirror. Rooms that are not ours are passed over.
     pub async fn set_member(&mut self, room: &RoomId, member: &Member) -> Result<(), Error> {
-        let _ = (room, member);
-        todo!()
+        sqlx::query!(
+            "INSERT INTO members (room_id, user_id, membership)
+             SELECT room_id, $2, $3 FROM rooms WHERE room_id = $1
+             ON CONFLICT (room_id, user_id) DO UPDATE SET membership = excluded.membership",
+            room.as_str(),
+            member.user.as_str(),
+            member.membership.name(),
+        )
+        .execute(&mut *self.tx)
+        .await
+        .doing("writing a membership")?;
+        Ok(())
     }
 
     /// Notes new power levels in the mirror. Rooms that are not ours are passed over.
@@ -108,7 +204,72 @@ impl Work {
         room: &RoomId,
         power_levels: &serde_json::Value,
     ) -> Result<(), Error> {
-        let _ = (room, power_levels);
-        todo!()
+        sqlx::query!(
+            "UPDATE rooms SET power_levels = $2 WHERE room_id = $1",
+            room.as_str(),
+            power_levels.to_string().into_bytes(),
+        )
+        .execute(&mut *self.tx)
+        .await
+        .doing("writing a room's power levels")?;
+        Ok(())
+    }
+}
+
+async fn standing(
+    executor: impl PgExecutor<'_>,
+    room: &RoomId,
+    user: &UserId,
+) -> Result<Option<Standing>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT r.key, r.power_levels, $2 = ANY (r.creators) AS "is_creator!", m.membership AS "membership?"
+           FROM rooms r LEFT JOIN members m ON m.room_id = r.room_id AND m.user_id = $2
+           WHERE r.room_id = $1"#,
+        room.as_str(),
+        user.as_str(),
+    )
+    .fetch_optional(executor)
+    .await
+    .doing("looking up somebody's standing")?;
+    let Some(row) = row else { return Ok(None) };
+    let power_level = if row.is_creator {
+        CREATOR
+    } else {
+        let levels = row.power_levels.map(|json| serde_json::from_slice(&json)).transpose();
+        power_level(&levels.map_err(unreadable)?.unwrap_or_default(), user)
+    };
+    let membership = row.membership.map(|name| name.parse()).transpose().map_err(unreadable)?;
+    Ok(Some(Standing { key: row.key, membership, power_level }))
+}
+
+/// The level that `m.room.power_levels` gives somebody: their own, else the default, else 0.
+fn power_level(content: &serde_json::Value, user: &UserId) -> i64 {
+    let own = content.get("users").and_then(|users| users.get(user.as_str()));
+    let level = own.and_then(serde_json::Value::as_i64);
+    level.or_else(|| content.get("users_default")?.as_i64()).unwrap_or_default().clamp(-CREATOR, CREATOR)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::Unreadable { what: "a room", reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_power_level_is_ones_own_or_the_default_or_none() {
+        let user = UserId::parse("@alice:example.org").unwrap();
+        let content = serde_json::json!({"users": {"@alice:example.org": 50}, "users_default": 5});
+        assert_eq!(power_level(&content, &user), 50);
+        assert_eq!(power_level(&content, &UserId::parse("@bob:example.org").unwrap()), 5);
+        assert_eq!(power_level(&serde_json::json!({}), &user), 0);
+    }
+
+    #[test]
+    fn memberships_read_back() {
+        for name in ["join", "invite", "knock", "leave", "ban"] {
+            assert_eq!(name.parse::<Membership>().unwrap().name(), name);
+        }
     }
 }

@@ -1,11 +1,37 @@
 //! From a permit to a warrant: the one place where a start is recorded, and where it becomes allowed.
+//!
+//! ```compile_fail,E0451
+//! // A warrant cannot be made up,
+//! use quarterdeck::storage::Warrant;
+//! fn make(warrant: Warrant) -> Warrant {
+//!     Warrant { attempt: warrant.attempt(), number: warrant.number(), command: todo!(), invocation: todo!() }
+//! }
+//! ```
+//! ```compile_fail,E0599
+//! // nor used twice,
+//! use quarterdeck::storage::Warrant;
+//! fn twice(warrant: &Warrant) -> Warrant {
+//!     Warrant::clone(warrant)
+//! }
+//! ```
+//! ```compile_fail,E0616
+//! // nor taken out of a start that is not committed.
+//! use quarterdeck::storage::{PendingWarrant, Warrant};
+//! fn early(pending: PendingWarrant) -> Warrant {
+//!     pending.warrant
+//! }
+//! ```
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::OutboxRow;
+use jiff_sqlx::Timestamp as SqlTime;
+use sqlx::{Connection as _, PgConnection};
+
+use super::{ContentKind, Error, OutboxRow, Storage, Work, error::Doing as _, work::Subject};
 use crate::{
-    catalogue::Command,
-    model::{AttemptId, Invocation, RequestNumber},
+    catalogue::{Command, RunKind},
+    model::{AttemptId, Digest, Event, Invocation, Outcome, RequestNumber, State, fault::Point},
+    policy::Permit,
 };
 
 /// Leave to start exactly one process: it exists only if the commit that recorded its attempt is
@@ -41,7 +67,7 @@ impl Warrant {
     }
 }
 
-/// A start that is written and not yet committed. Only [`super::Work::done_starting`] makes a warrant of it.
+/// A start that is written and not yet committed. Only [`Work::done_starting`] makes a warrant of it.
 #[must_use = "nothing starts until the work is done with it"]
 #[derive(Debug)]
 pub struct PendingWarrant {
@@ -52,7 +78,7 @@ pub struct PendingWarrant {
 #[must_use = "a start that is not carried on starts nothing"]
 #[derive(Debug)]
 pub enum Start {
-    /// Written: conclude the work with [`super::Work::done_starting`].
+    /// Written: conclude the work with [`Work::done_starting`].
     Pending(PendingWarrant),
     /// The lock is taken, or others have waited for it longer: the request stays queued, and comes back
     /// as work when it is free. Nothing was written; record `run.queued`, answer, conclude.
@@ -73,16 +99,296 @@ pub struct Started {
     pub messages: Vec<OutboxRow>,
 }
 
-// To come as soon as `policy::Permit` is there (the lead writes dispatch against these):
-//
-// impl Work {
-//     /// received -> queued (or queued -> queued, decided anew): binds the invocation and the versions, records `command.permitted`
-//     /// with the contents of invocation and inputs. `ops` is the folder's digest, `lock` the filled lock template.
-//     pub async fn permitted(&mut self, number: RequestNumber, permit: &Permit, invocation: &Invocation, ops: Digest, lock: Option<&str>) -> Result<(), Error>;
-//     /// queued -> running with a fresh attempt and the lock; records `run.started`. Busy: nothing was written.
-//     pub async fn start(&mut self, permit: Permit, number: RequestNumber, command: Arc<Command>, invocation: Invocation) -> Result<Start, Error>;
-//     /// A built-in: queued -> running -> its outcome's state within this commit; records `run.started`, `run.finished`, keeps the output.
-//     pub async fn conclude(&mut self, permit: Permit, number: RequestNumber, outcome: &Outcome, kept: Option<&[u8]>) -> Result<(), Error>;
-//     /// Commits; an ambiguous commit is read back until the database answers.
-//     pub async fn done_starting(self, pending: PendingWarrant) -> Result<Started, Error>;
-// }
+impl Work {
+    /// Records that the rules permit an invocation: `received -> queued`, with what was decided under
+    /// which versions, and `command.permitted`. A request that is queued already is decided anew so.
+    /// `ops` is the ops folder's digest, `lock` the command's lock with its arguments filled in.
+    pub async fn permitted(
+        &mut self,
+        number: RequestNumber,
+        permit: &Permit,
+        invocation: &Invocation,
+        ops: Digest,
+        lock: Option<&str>,
+    ) -> Result<(), Error> {
+        if !permit.is_for(invocation) {
+            return Err(Error::ForeignPermit { number });
+        }
+        let json = serde_json::to_vec(invocation)
+            .map_err(|error| Error::Unreadable { what: "an invocation", reason: error.to_string() })?;
+        let (digest, rules) = (permit.invocation_digest(), permit.rules());
+        let bound = sqlx::query_scalar!(
+            // The person and the room must be those of the permit as well.
+            "UPDATE requests SET state = 'queued', command = $4, subject = $5, invocation = $6,
+                    invocation_digest = $7, rules = $8, ops = $9, lock = $10
+             WHERE number = $1 AND state IN ('received', 'queued') AND sender = $2
+               AND room_id = (SELECT room_id FROM rooms WHERE key = $3)
+             RETURNING number",
+            number.0,
+            permit.principal().as_str(),
+            permit.room(),
+            invocation.command,
+            invocation.subject,
+            json,
+            digest.as_bytes(),
+            rules.as_bytes(),
+            ops.as_bytes(),
+            lock,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await
+        .doing("recording a permission")?;
+        if bound.is_none() {
+            return Err(match self.moved(number, State::Received, State::Queued).await {
+                Error::Moved { found, .. } if found == "received" || found == "queued" => {
+                    Error::ForeignPermit { number }
+                }
+                other => other,
+            });
+        }
+        let inputs = permit.inputs().to_string();
+        let event = Event::CommandPermitted {
+            command: invocation.command.clone(),
+            subject: invocation.subject.clone(),
+            invocation: self.content(number, ContentKind::Invocation, &json),
+            inputs: self.content(number, ContentKind::Inputs, inputs.as_bytes()),
+            policies: permit.policies().to_vec(),
+            rules: permit.rules(),
+        };
+        let room = self.room_of(number).await?;
+        self.append(Some(number), room.as_deref(), event);
+        Ok(())
+    }
+
+    /// Uses up a permit: `queued -> running` with a fresh attempt and the lock, and `run.started`. What
+    /// was recorded by [`Work::permitted`] must be what the permit is for.
+    pub async fn start(
+        &mut self,
+        permit: Permit,
+        number: RequestNumber,
+        command: Arc<Command>,
+        invocation: Invocation,
+    ) -> Result<Start, Error> {
+        if !permit.is_for(&invocation) || invocation.command != command.name {
+            return Err(Error::ForeignPermit { number });
+        }
+        let attempt = AttemptId(self.storage.inner.random.uuid());
+        let executor = executor_name(&command);
+        if let Some(lock) = self.enter_running(&permit, number, attempt, executor).await? {
+            return Ok(Start::Busy { lock });
+        }
+        let secrets = match &command.run.kind {
+            RunKind::Builtin => Vec::new(),
+            RunKind::Process { credentials, .. } => credentials.values().cloned().collect(),
+        };
+        self.append_start(number, attempt, executor, secrets).await?;
+        Ok(Start::Pending(PendingWarrant { warrant: Warrant { attempt, number, command, invocation } }))
+    }
+
+    /// Uses up a permit for a built-in, whose outcome is known at once: its start and its end are
+    /// recorded in the commit of its decision, with what was answered.
+    pub async fn conclude(
+        &mut self,
+        permit: Permit,
+        number: RequestNumber,
+        outcome: &Outcome,
+        kept: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        const DOING: &str = "concluding a built-in command";
+        let to = outcome.state();
+        let attempt = AttemptId(self.storage.inner.random.uuid());
+        let executor = "builtin";
+        if let Some(lock) = self.enter_running(&permit, number, attempt, executor).await? {
+            return Err(Error::Unreadable {
+                what: "a built-in command",
+                reason: format!("it waits for lock {lock}, and built-in commands have none"),
+            });
+        }
+        let ending = serde_json::to_string(&outcome.ending)
+            .map_err(|error| Error::Unreadable { what: "an outcome", reason: error.to_string() })?;
+        let ended = sqlx::query!(
+            "WITH over AS (
+                UPDATE attempts SET ended_at = $4, ending = $5, concluded_by = boot WHERE id = $2
+             )
+             UPDATE requests SET state = $3, ended_at = $4 WHERE number = $1 AND attempt = $2 AND state = 'running'",
+            number.0,
+            attempt.0,
+            to.name(),
+            SqlTime::from(self.now) as _,
+            ending,
+        )
+        .execute(&mut *self.tx)
+        .await
+        .doing(DOING)?
+        .rows_affected();
+        if ended != 1 {
+            return Err(self.moved(number, State::Running, to).await);
+        }
+        self.append_start(number, attempt, executor, Vec::new()).await?;
+        let kept = kept.map(|bytes| self.content(number, ContentKind::Output, bytes));
+        let Outcome { ending, took_ms, output } = outcome.clone();
+        let event = Event::RunFinished { attempt, ending, took_ms, output, kept };
+        let room = self.room_of(number).await?;
+        self.append(Some(number), room.as_deref(), event);
+        Ok(())
+    }
+
+    /// The guarded transition to `running`, with its attempt and its lock. Gives the lock where it is
+    /// taken or others have waited for it longer; nothing is written then.
+    async fn enter_running(
+        &mut self,
+        permit: &Permit,
+        number: RequestNumber,
+        attempt: AttemptId,
+        executor: &str,
+    ) -> Result<Option<String>, Error> {
+        const DOING: &str = "recording a start";
+        let (digest, rules) = (permit.invocation_digest(), permit.rules());
+        let found = sqlx::query!(
+            r#"
+            WITH asked AS (
+                -- The permit must be for what was recorded: person, invocation, rules.
+                SELECT number, lock FROM requests
+                WHERE number = $1 AND state = 'queued' AND attempt IS NULL AND sender = $2
+                  AND invocation_digest = $3 AND rules = $4
+                FOR NO KEY UPDATE
+            ), allowed AS (
+                SELECT number, lock FROM asked
+                WHERE lock IS NULL OR (
+                    NOT EXISTS (SELECT FROM locks WHERE name = asked.lock)
+                    AND NOT EXISTS (SELECT FROM requests earlier WHERE earlier.state = 'queued'
+                                    AND earlier.lock = asked.lock AND earlier.number < asked.number))
+            ), locked AS (
+                -- Somebody who takes it at this moment is waited for.
+                INSERT INTO locks (name, request, attempt, taken_at)
+                SELECT lock, number, $5, $8 FROM allowed WHERE lock IS NOT NULL
+                ON CONFLICT (name) DO NOTHING
+                RETURNING request
+            ), free AS (
+                SELECT number FROM allowed WHERE lock IS NULL OR EXISTS (SELECT FROM locked)
+            ), tried AS (
+                INSERT INTO attempts (id, request, boot, executor, started_at)
+                SELECT $5, number, $6, $7, $8 FROM free
+                RETURNING id
+            ), running AS (
+                UPDATE requests SET state = 'running', attempt = $5
+                WHERE number = (SELECT number FROM free) AND state = 'queued'
+                RETURNING number
+            )
+            SELECT a.lock, EXISTS (SELECT FROM running) AS "running!" FROM asked a
+            "#,
+            number.0,
+            permit.principal().as_str(),
+            digest.as_bytes(),
+            rules.as_bytes(),
+            attempt.0,
+            self.storage.boot().0,
+            executor,
+            SqlTime::from(self.now) as _,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await
+        .doing(DOING)?;
+        match found {
+            Some(row) if row.running => Ok(None),
+            Some(row) => Ok(Some(row.lock.unwrap_or_default())),
+            None => Err(match self.moved(number, State::Queued, State::Running).await {
+                Error::Moved { found, .. } if found == State::Queued.name() => {
+                    Error::ForeignPermit { number }
+                }
+                other => other,
+            }),
+        }
+    }
+
+    async fn append_start(
+        &mut self,
+        number: RequestNumber,
+        attempt: AttemptId,
+        executor: &str,
+        secrets: Vec<String>,
+    ) -> Result<(), Error> {
+        let boot = self.storage.boot();
+        let event = Event::RunStarted { attempt, boot, executor: executor.to_owned(), secrets };
+        let room = self.room_of(number).await?;
+        self.append(Some(number), room.as_deref(), event);
+        Ok(())
+    }
+
+    /// Concludes the work with a start: one commit. Where the commit's answer is lost, it is read back
+    /// until the database answers, however long that takes: only if our own attempt stands there, there
+    /// is a warrant.
+    pub async fn done_starting(mut self, pending: PendingWarrant) -> Result<Started, Error> {
+        let PendingWarrant { warrant } = pending;
+        let messages = self.write().await?;
+        Point::BeforeDecisionCommit.pass();
+        let Self { storage, tx, subject, .. } = self;
+        let started = match tx.commit().await.doing("committing a start") {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(number = %warrant.number, attempt = %warrant.attempt, %error,
+                    "the answer to the commit of a start was lost; reading it back");
+                read_back(&storage, &subject, warrant.attempt).await
+            }
+        };
+        Point::AfterDecisionCommit.pass();
+        storage.inner.bell.look_at_queue();
+        if started {
+            Ok(Started { warrant: Some(warrant), messages })
+        } else {
+            Ok(Started { warrant: None, messages: Vec::new() })
+        }
+    }
+}
+
+/// Asks until it is answered whether an attempt stands in the database.
+async fn read_back(storage: &Storage, subject: &Subject, attempt: AttemptId) -> bool {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match stands(storage, subject, attempt).await {
+            Ok(stands) => return stands,
+            Err(error) => {
+                tracing::warn!(%attempt, %error, "could not yet read back whether a start was committed");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        }
+    }
+}
+
+/// Whether an attempt stands in the database, on a connection of its own.
+async fn stands(storage: &Storage, subject: &Subject, attempt: AttemptId) -> Result<bool, Error> {
+    const DOING: &str = "reading a start back";
+    let mut connection = PgConnection::connect_with(&storage.inner.options).await.doing(DOING)?;
+    let mut tx = connection.begin().await.doing(DOING)?;
+    // The lost transaction may still be open on the server, its COMMIT on the way. It holds the row that
+    // we held: once that can be locked, the transaction is over, one way or the other.
+    match subject {
+        Subject::Row(row) => {
+            sqlx::query!("SELECT id FROM inbox WHERE id = $1 FOR NO KEY UPDATE", row.id)
+                .fetch_optional(&mut *tx)
+                .await
+                .doing(DOING)?;
+        }
+        Subject::Queued(request) => {
+            sqlx::query!("SELECT number FROM requests WHERE number = $1 FOR NO KEY UPDATE", request.number.0)
+                .fetch_optional(&mut *tx)
+                .await
+                .doing(DOING)?;
+        }
+    }
+    let found = sqlx::query_scalar!("SELECT id FROM attempts WHERE id = $1", attempt.0)
+        .fetch_optional(&mut *tx)
+        .await
+        .doing(DOING)?;
+    tx.rollback().await.doing(DOING)?;
+    Ok(found.is_some())
+}
+
+/// The name of a command's executor in the log.
+const fn executor_name(command: &Command) -> &'static str {
+    match command.run.kind {
+        RunKind::Builtin => "builtin",
+        RunKind::Process { .. } => "process",
+    }
+}

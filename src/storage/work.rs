@@ -1,68 +1,180 @@
 //! A piece of work, held by a database transaction until it is concluded.
 
-use ruma::RoomId;
+use std::collections::HashMap;
 
-use super::{ContentKind, Error, InboxRow, OutboxDraft, OutboxRow, Request};
+use jiff_sqlx::Timestamp as SqlTime;
+use ruma::{OwnedRoomId, RoomId};
+use sqlx::{Postgres, Transaction};
+
+use super::{
+    ContentKind, Error, InboxRow, OutboxDraft, OutboxRow, Request, Storage, error::Doing as _, sheaf::Sheaf,
+};
 use crate::model::{Commitment, Event, RequestNumber, Timestamp};
+
+/// From this many failures on, work is to be concluded without trying it again.
+const POISON: i32 = 3;
+/// At this many failures even that did not succeed, and the work is passed over: a lane must not stand still.
+const PASSED: i32 = 6;
 
 /// A claimed piece of work: a row of the inbox, or a queued request whose lock is free.
 ///
 /// What its methods write is seen by nobody until [`Work::done`] (or [`Work::done_starting`]) commits
 /// it, all at once. Dropped without that, nothing happened, and the work is there to be claimed again.
 #[must_use = "work that is dropped is claimed again"]
-pub struct Work {}
+pub struct Work {
+    pub(super) storage: Storage,
+    pub(super) tx: Transaction<'static, Postgres>,
+    pub(super) subject: Subject,
+    pub(super) now: Timestamp,
+    pub(super) sheaf: Sheaf,
+    /// The rooms of the requests that this work opened or read.
+    pub(super) rooms: HashMap<RequestNumber, OwnedRoomId>,
+    failures: i32,
+}
+
+/// What was claimed.
+#[derive(Debug)]
+pub(super) enum Subject {
+    Row(InboxRow),
+    Queued(Box<Request>),
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
 
 impl Work {
+    pub(super) fn new(
+        storage: Storage,
+        tx: Transaction<'static, Postgres>,
+        subject: Subject,
+        failures: i32,
+    ) -> Self {
+        let now = storage.now();
+        let mut rooms = HashMap::new();
+        if let Subject::Queued(request) = &subject {
+            rooms.insert(request.number, request.room.clone());
+        }
+        Self { storage, tx, subject, now, sheaf: Sheaf::default(), rooms, failures }
+    }
+
     /// The row of the inbox, where this is one.
-    pub fn row(&self) -> Option<&InboxRow> {
-        todo!()
+    pub const fn row(&self) -> Option<&InboxRow> {
+        match &self.subject {
+            Subject::Row(row) => Some(row),
+            Subject::Queued(_) => None,
+        }
     }
 
     /// The queued request, where this is one: to be decided anew, then started.
     pub fn queued(&self) -> Option<&Request> {
-        todo!()
+        match &self.subject {
+            Subject::Row(_) => None,
+            Subject::Queued(request) => Some(request),
+        }
     }
 
     /// Whether this work failed three times for a reason other than the database: conclude it without
     /// trying it again (`command.unprocessable`, an answer, [`Work::done`]).
-    pub fn is_poisoned(&self) -> bool {
-        todo!()
+    pub const fn is_poisoned(&self) -> bool {
+        self.failures >= POISON
     }
 
     /// The time of everything that this work writes.
-    pub fn now(&self) -> Timestamp {
-        todo!()
+    pub const fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Keeps bytes that may have to be erased one day, and gives what an entry may say of them.
     pub fn content(&mut self, number: RequestNumber, kind: ContentKind, bytes: &[u8]) -> Commitment {
-        let _ = (number, kind, bytes);
-        todo!()
+        self.sheaf.content(&self.storage, number, kind, bytes)
     }
 
     /// Records an entry.
     pub fn append(&mut self, request: Option<RequestNumber>, room: Option<&RoomId>, event: Event) {
-        let _ = (request, room, event);
-        todo!()
+        self.sheaf.append(request, room, event);
     }
 
     /// Has a message sent.
     pub fn send(&mut self, draft: OutboxDraft) {
-        let _ = draft;
-        todo!()
+        self.sheaf.send(draft);
     }
 
     /// Concludes the work: one commit. Gives the messages that were written, leased to this process, to
     /// be sent at once.
-    pub async fn done(self) -> Result<Vec<OutboxRow>, Error> {
-        todo!()
+    pub async fn done(mut self) -> Result<Vec<OutboxRow>, Error> {
+        let messages = self.write().await?;
+        self.tx.commit().await.doing("committing a decision")?;
+        // A request that it left queued may have a free lock.
+        self.storage.inner.bell.look_at_queue();
+        Ok(messages)
+    }
+
+    /// Writes what was gathered, without committing it.
+    pub(super) async fn write(&mut self) -> Result<Vec<OutboxRow>, Error> {
+        let row = self.row().map(|row| row.id);
+        let sheaf = std::mem::take(&mut self.sheaf);
+        sheaf.write(&self.storage, &mut self.tx, self.now, row).await
     }
 
     /// Rolls everything back and counts the failure, in a commit of its own. Not for a database that is
     /// away: then drop the work and wait. Gives the number of failures so far; from the third on the
     /// work comes back as poisoned, and after the sixth it is passed over and recorded here.
     pub async fn failed(self, reason: &str) -> Result<i32, Error> {
-        let _ = reason;
-        todo!()
+        const DOING: &str = "counting a failure";
+        self.tx.rollback().await.doing(DOING)?;
+        let now = self.storage.now();
+        let mut tx = self.storage.begin(DOING).await?;
+        let (failures, identity, request, room) = match &self.subject {
+            Subject::Row(row) => {
+                let failures = sqlx::query_scalar!(
+                    "UPDATE inbox SET failures = failures + 1, reason = $2,
+                            state = CASE WHEN failures + 1 >= $3 THEN 'passed' ELSE state END,
+                            done_at = CASE WHEN failures + 1 >= $3 THEN $4::timestamptz END
+                     WHERE id = $1 AND state = 'pending'
+                     RETURNING failures",
+                    row.id,
+                    reason,
+                    PASSED,
+                    SqlTime::from(now) as _,
+                )
+                .fetch_optional(&mut *tx)
+                .await
+                .doing(DOING)?;
+                let room = OwnedRoomId::try_from(row.lane.as_str()).ok();
+                (failures, row.external_id.clone(), None, room)
+            }
+            Subject::Queued(request) => {
+                let failures = sqlx::query_scalar!(
+                    "UPDATE requests SET failures = failures + 1,
+                            state = CASE WHEN failures + 1 >= $2 THEN 'refused' ELSE state END,
+                            ended_at = CASE WHEN failures + 1 >= $2 THEN $3::timestamptz END
+                     WHERE number = $1 AND state = 'queued'
+                     RETURNING failures",
+                    request.number.0,
+                    PASSED,
+                    SqlTime::from(now) as _,
+                )
+                .fetch_optional(&mut *tx)
+                .await
+                .doing(DOING)?;
+                let identity =
+                    request.event_id.as_ref().map_or_else(|| request.number.to_string(), ToString::to_string);
+                (failures, identity, Some(request.number), Some(request.room.clone()))
+            }
+        };
+        // Not there any more: somebody else has concluded it.
+        let failures = failures.unwrap_or_default();
+        if failures >= PASSED {
+            let mut sheaf = Sheaf::default();
+            let event = Event::CommandUnprocessable { external_id: identity, reason: reason.to_owned() };
+            sheaf.append(request, room.as_deref(), event);
+            sheaf.write(&self.storage, &mut tx, now, None).await?;
+        }
+        tx.commit().await.doing(DOING)?;
+        self.storage.inner.bell.ring();
+        Ok(failures)
     }
 }

@@ -1,0 +1,42 @@
+-- What the role of `serve` may do, table by table, and nothing else. A function, because the role's name is
+-- the installation's; a later migration that adds a table replaces it. It runs with the rights of its caller,
+-- the owner, and is nobody else's to call.
+
+CREATE FUNCTION give_runtime_rights(runtime text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    given record;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), runtime);
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I', current_schema(), runtime);
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %I FROM %I', current_schema(), runtime);
+    FOR given IN
+        SELECT * FROM (VALUES
+            ('_sqlx_migrations', 'SELECT'),
+            ('instances',    'SELECT, INSERT, UPDATE (counter, ended_at, ended_by)'),
+            ('rooms',        'SELECT, INSERT, UPDATE, DELETE'),
+            ('members',      'SELECT, INSERT, UPDATE, DELETE'),
+            ('transactions', 'SELECT, INSERT'),
+            -- UPDATE is what a row lock asks for.
+            ('lanes',        'SELECT, INSERT, UPDATE'),
+            ('inbox',        'SELECT, INSERT, UPDATE (raw, state, failures, reason, done_at)'),
+            ('transitions',  'SELECT'),
+            ('requests',     'SELECT, INSERT, UPDATE (state, command, subject, invocation, invocation_digest, rules, ops, lock, attempt, failures, ended_at)'),
+            ('attempts',     'SELECT, INSERT, UPDATE (ended_at, ending, concluded_by)'),
+            ('locks',        'SELECT, INSERT, DELETE'),
+            ('entries',      'SELECT, INSERT'),
+            ('contents',     'SELECT, INSERT'),
+            ('outbox',       'SELECT, INSERT, UPDATE (content, file_bytes, state, leased_by, leased_until, not_before, failures, event_id, reason, concluded_at)'),
+            ('ops_versions', 'SELECT, INSERT'),
+            ('ops_files',    'SELECT, INSERT'),
+            ('passages',     'SELECT, INSERT, DELETE')
+        ) AS rights (on_table, rights)
+    LOOP
+        EXECUTE format('GRANT %s ON %I TO %I', given.rights, given.on_table, runtime);
+        RETURN NEXT format('%s: %s', given.on_table, given.rights);
+    END LOOP;
+END $$;
+
+REVOKE ALL ON FUNCTION give_runtime_rights(text) FROM PUBLIC;
+
+-- Before PostgreSQL 15 everybody could create in the schema `public`.
+DO $$ BEGIN EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', current_schema()); END $$;
