@@ -12,7 +12,7 @@ CREATE TABLE outbox (
     -- The event's type and content. Bytes, as everywhere for JSON that is not ours alone.
     kind          text        NOT NULL,
     content       bytea,
-    -- A file that is uploaded first.
+    -- A file that is uploaded first; gone when it is, and the content names its address then.
     file_name     text,
     file_type     text,
     file_bytes    bytea,

@@ -25,7 +25,7 @@ BEGIN
             ('locks',        'SELECT, INSERT, DELETE'),
             ('entries',      'SELECT, INSERT'),
             ('contents',     'SELECT, INSERT'),
-            ('outbox',       'SELECT, INSERT, UPDATE (content, file_bytes, state, leased_by, leased_until, not_before, failures, event_id, reason, concluded_at)'),
+            ('outbox',       'SELECT, INSERT, UPDATE (content, file_name, file_type, file_bytes, state, leased_by, leased_until, not_before, failures, event_id, reason, concluded_at)'),
             ('ops_versions', 'SELECT, INSERT'),
             ('ops_files',    'SELECT, INSERT'),
             ('passages',     'SELECT, INSERT, DELETE')

@@ -121,8 +121,16 @@ impl Storage {
     /// Keeps the content of a message whose file was uploaded: it now names the file's address, so that
     /// the file is not uploaded again.
     pub async fn uploaded(&self, id: i64, content: &serde_json::Value) -> Result<(), Error> {
-        let _ = (id, content);
-        todo!()
+        sqlx::query!(
+            "UPDATE outbox SET content = $2, file_name = NULL, file_type = NULL, file_bytes = NULL
+             WHERE id = $1 AND state = 'waiting'",
+            id,
+            content.to_string().into_bytes(),
+        )
+        .execute(self.pool())
+        .await
+        .doing("noting that a file was uploaded")?;
+        Ok(())
     }
 
     /// Gives a message up, for a reason that waiting does not mend; records `answer.parked`.
