@@ -44,8 +44,9 @@ def clear(state: Path) -> None:
             place = Path(json.loads(part.read_text())["folder"])
             if place.is_dir():
                 clear(place)
-    for note in state.rglob("synapse.json"):
-        Process(note.parent, "synapse").stop(kill=True)
+    for name in ("serve", "echo", "synapse"):
+        for note in state.rglob(f"{name}.json"):
+            Process(note.parent, name).stop(kill=True)
     if (state / "cluster.json").exists():
         Cluster(state).remove()
     shutil.rmtree(state, ignore_errors=True)

@@ -18,29 +18,30 @@ class Item:
     where: str
 
 
-def binary() -> str:
+def binary(profile: str = "debug") -> str:
     """The program that is built."""
-    return str(paths.target() / "debug" / "quarterdeck")
+    return str(paths.target() / profile / "quarterdeck")
 
 
-def items(state_is_new: bool) -> list[Item]:
+def items(state_is_new: bool, profile: str) -> list[Item]:
     """What is still to be made."""
     found = []
     missing = packages.missing()
     if missing:
-        found.append(Item(f"packages of the system: {', '.join(sorted({need.package for need in missing}))}", 1.5, 300, "/usr"))
+        found.append(Item(f"packages of the system: {', '.join(sorted({need.package for need in missing}))}", 1.5, 600, "/usr"))
     if not venv.ready():
         found.append(Item("the homeserver: matrix-synapse and its packages", 1, 250, str(venv.folder())))
-    if not (paths.target() / "debug" / "deps").exists():
-        found.append(Item("Quarterdeck, built with all its crates", 9, 4500, str(paths.target())))
+    if not (paths.target() / profile / "deps").exists():
+        minutes, megabytes = (9, 4500) if profile == "debug" else (20, 2000)
+        found.append(Item(f"Quarterdeck, built with all its crates ({profile})", minutes, megabytes, str(paths.target())))
     if state_is_new:
         found.append(Item("a database and a homeserver's data", 0.2, 100, "the state folder"))
     return found
 
 
-def announce(state_is_new: bool) -> None:
+def announce(state_is_new: bool, profile: str = "debug") -> None:
     """Says it."""
-    todo = items(state_is_new)
+    todo = items(state_is_new, profile)
     if not todo:
         say("Everything is there from before: this takes seconds, and a minute more if the sources changed.")
         return

@@ -26,12 +26,15 @@ OWNER, RUNTIME, BACKUP, DATABASE = "quarterdeck_owner", "quarterdeck", "backup",
 class Stage:
     """The parts in one state folder."""
 
-    def __init__(self, state: Path, federated: bool, listen: str, own: Path | None, real: bool) -> None:
+    def __init__(self, state: Path, federated: bool, listen: str, own: Path | None, real: bool, profile: str = "debug") -> None:
         self.state = state.resolve()
         self.federated = federated
         self.listen = listen
         self.own = own
         self.real = real
+        self.profile = profile
+        self.registrations: list[Path] = []
+        """Of further application services on the first homeserver."""
         self.python = venv.folder() / "bin" / "python"
         self.one = Homeserver(self.state / "homeservers" / "one", self.python)
         self.two = Homeserver(self.state / "homeservers" / "two", self.python)
@@ -59,7 +62,7 @@ class Stage:
 
     def up(self) -> None:
         """Sets up what is missing and starts everything."""
-        cost.announce(not self.one.made())
+        cost.announce(not self.one.made(), self.profile)
         packages.install_missing()
         venv.make()
         self._build()
@@ -73,7 +76,7 @@ class Stage:
         names = "two homeservers" if self.federated else "a homeserver"
         with step(f"{names}: Synapse on loopback"):
             certificates = self.state / "certificates"
-            self.one.configure([registration], certificates, Choices(listen=self.listen))
+            self.one.configure([registration, *self.registrations], certificates, Choices(listen=self.listen))
             self.one.begin()
             if self.federated:
                 self.two.configure([], certificates)
@@ -86,10 +89,12 @@ class Stage:
             with step("the company's applications, web and api, each in staging and in production"):
                 self._world("up")
         with step("quarterdeck serve"):
-            self._serve()
+            self.start_serve()
 
     def _build(self) -> None:
         argv = ["cargo", "build", "--locked", "--bin", "quarterdeck"]
+        if self.profile == "release":
+            argv += ["--release", "--example", "echo", "--example", "round_trip"]
         if sys.stderr.isatty():
             say("  building Quarterdeck")
             done = subprocess.run(argv, cwd=paths.REPOSITORY, env=paths.cargo_environment(), stdout=sys.stderr)
@@ -109,14 +114,15 @@ class Stage:
         self.one.make()
         if self.federated:
             self.two.make()
-        place = Place(self.one.url, self.one.name, self.two.name if self.federated else None, f"127.0.0.1:{self._port()}")
+        place = Place(self.one.url, self.one.name, self.two.name if self.federated else None, f"127.0.0.1:{self.port()}")
         if self.own is None:
             self.ops = bring_example(self.state, place)
         else:
             self.ops = bring_own(self.own.resolve(), self.state, place, self.real)
         self._quarterdeck("check", str(self.ops.folder))
 
-    def _port(self) -> int:
+    def port(self) -> int:
+        """Where serve listens; drawn once."""
         note = self.state / "port.json"
         if not note.exists():
             note.write_text(json.dumps(ports.free(1)[0]))
@@ -125,27 +131,28 @@ class Stage:
     def _registration(self) -> Path:
         file = self.ops.folder.parent / "registration.yaml"
         if not file.exists():
-            self._quarterdeck("registration", "--ops", str(self.ops.folder), "--out", str(file), "--url", f"http://127.0.0.1:{self._port()}")
+            self._quarterdeck("registration", "--ops", str(self.ops.folder), "--out", str(file), "--url", f"http://127.0.0.1:{self.port()}")
         return file
 
-    def _serve(self) -> None:
+    def start_serve(self) -> None:
+        """Starts serve, and waits until it is ready."""
         extra = {
             "QUARTERDECK_DATABASE_URL": self.cluster.url(DATABASE, RUNTIME),
             "EXAMPLE_DATABASE_URL": f"postgresql:///{DATABASE}?host={self.cluster.socket}&user={BACKUP}",
         }
-        self.serve.start([cost.binary(), "serve", "--ops", str(self.ops.folder)], {**paths.environment(), **extra}, cwd=self.state)
+        self.serve.start([cost.binary(self.profile), "serve", "--ops", str(self.ops.folder)], {**paths.environment(), **extra}, cwd=self.state)
         self.serve.wait_until(self._ready, 60)
 
     def _ready(self) -> bool:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"http://127.0.0.1:{self._port()}/health/ready", timeout=2) as answer:
+            with opener.open(f"http://127.0.0.1:{self.port()}/health/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
     def _quarterdeck(self, *arguments: str, **extra: str) -> None:
-        argv = [cost.binary(), *arguments]
+        argv = [cost.binary(self.profile), *arguments]
         done = subprocess.run(argv, env={**paths.environment(), **extra}, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
             raise Problem(f"tried `quarterdeck {' '.join(arguments)}` and it ended with status {done.returncode}:\n{(done.stdout + done.stderr).strip()}")

@@ -1,0 +1,1 @@
+"""deploy/bench: how long an answer takes, beside the least that any application service could take."""
