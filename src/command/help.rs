@@ -1,0 +1,128 @@
+//! `help` and `commands`: what can be done here.
+
+use super::{
+    Mistake,
+    bind::{Context, Texts},
+    spell,
+};
+use crate::{
+    catalogue::{Command, Known, Ops, Room, RunKind, nearest},
+    model::{Message, Span},
+};
+
+/// What can be done in this room, or how one command is used. `may_run` tells what the reader may run.
+pub fn help(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> bool, which: Option<&str>) -> Message {
+    let prefix = &ops.settings.prefix;
+    let Some(which) = which else {
+        let message =
+            Message::plain().line([Span::strong(&room.name), Span::text(format!(": {}", room.purpose))]);
+        return message.list(lines(ops, room, may_run, false)).line([
+            Span::text("One command: "),
+            Span::code(format!("{prefix}help NAME")),
+            Span::text(". All, with the built-in ones: "),
+            Span::code(format!("{prefix}commands")),
+            Span::text(". Runbooks: "),
+            Span::code(format!("{prefix}docs WORDS")),
+        ]);
+    };
+    let which = which.to_lowercase();
+    let which = which.strip_prefix(prefix.as_str()).unwrap_or(&which);
+    match ops.commands.get(which) {
+        Some(command) if room.commands.contains(which) => one(ops, command, may_run(command)),
+        Some(_) => {
+            let rooms = ops.rooms.values().filter(|room| room.commands.contains(which));
+            let rooms = rooms.map(|room| (room.name.clone(), room.alias.to_string())).collect();
+            Mistake::NotHere { name: which.to_owned(), rooms }.message(prefix)
+        }
+        None => {
+            let near = nearest(which, room.commands.iter().map(String::as_str));
+            let suggestion = near.map(|near| format!("help {near}"));
+            Mistake::UnknownCommand { name: which.to_owned(), suggestion }.message(prefix)
+        }
+    }
+}
+
+/// The commands of this room, a line each.
+pub fn commands(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> bool) -> Message {
+    Message::plain().list(lines(ops, room, may_run, true))
+}
+
+fn lines(
+    ops: &Ops,
+    room: &Room,
+    may_run: impl Fn(&Command) -> bool,
+    builtins_as_well: bool,
+) -> Vec<Vec<Span>> {
+    let here = || room.commands.iter().filter_map(|name| ops.commands.get(name));
+    let builtin = |command: &Command| matches!(command.run.kind, RunKind::Builtin);
+    here()
+        .filter(|command| !builtin(command))
+        .chain(here().filter(|command| builtins_as_well && builtin(command)))
+        .map(|command| {
+            let mut line = vec![
+                Span::code(format!("{}{}", ops.settings.prefix, spell::usage(command))),
+                Span::text(format!(" {}", command.summary)),
+            ];
+            if !may_run(command) {
+                line.push(Span::text(" · "));
+                line.push(Span::emphasis("not for you"));
+            }
+            line
+        })
+        .collect()
+}
+
+fn one(ops: &Ops, command: &Command, may_run: bool) -> Message {
+    let prefix = &ops.settings.prefix;
+    let systems: Vec<&str> = ops.systems.keys().map(String::as_str).collect();
+    let rooms = std::collections::BTreeMap::new();
+    let context = Context { ops, known: Known { systems: &systems, rooms: &rooms } };
+    let mut message = Message::plain().line([
+        Span::code(format!("{prefix}{}", spell::usage(command))),
+        Span::text(format!(" {}", command.summary)),
+    ]);
+    if !may_run {
+        message = message.line([Span::text("The rules do not let you run it.")]);
+    }
+    for line in command.help.lines().filter(|line| !line.trim().is_empty()) {
+        message = message.line([Span::text(line)]);
+    }
+    let arguments = command.arguments.iter().map(|argument| {
+        let mut line = vec![Span::strong(&argument.name), Span::text(": ")];
+        if !argument.summary.is_empty() {
+            line.push(Span::text(format!("{}; ", argument.summary)));
+        }
+        line.push(Span::text(argument.kind.describe(&systems)));
+        match &argument.default {
+            Some(default) => line.extend([Span::text("; if left out "), Span::code(default.to_string())]),
+            None if !argument.required => line.push(Span::text("; may be left out")),
+            None => {}
+        }
+        line
+    });
+    message = message.list(arguments.collect());
+    let mut examples: Vec<String> = command.examples.clone();
+    if examples.is_empty() {
+        examples.push(spell::example(context, command, &Texts::new()));
+    }
+    let mut line = vec![Span::text("For example ")];
+    for (index, example) in examples.iter().chain(&command.phrases).enumerate() {
+        if index > 0 {
+            line.push(Span::text(", "));
+        }
+        line.push(Span::code(format!("{prefix}{example}")));
+    }
+    message = message.line(line);
+    if let Some(document) =
+        command.docs.as_ref().and_then(|path| ops.documents.iter().find(|it| it.path == *path))
+    {
+        let words = document.path.trim_end_matches(".md");
+        message = message.line([
+            Span::text("Runbook: "),
+            Span::strong(&document.title),
+            Span::text(", "),
+            Span::code(format!("{prefix}docs {words}")),
+        ]);
+    }
+    message
+}
