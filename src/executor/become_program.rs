@@ -61,6 +61,8 @@ fn prepare_and_exec() -> Result<(), Failure> {
     let null = File::open("/dev/null").map_err(|error| by_hand("/dev/null", &error))?;
     unistd::dup2_stdin(&null).map_err(|error| by_hand("standard input", &error))?;
     drop(null);
+    // All that takes its time comes before the reading: a spare child waits there for its run.
+    let signals = default_signals().map_err(Failure::ByHand)?;
     let Some(spec) = Spec::read(&mut control).map_err(Failure::ByHand)? else { return Ok(()) };
 
     let mut say = |reason: String| {
@@ -69,7 +71,6 @@ fn prepare_and_exec() -> Result<(), Failure> {
         Failure::Said
     };
     let prepared = Prepared::new(&spec).map_err(&mut say)?;
-    let signals = default_signals().map_err(&mut say)?;
     apply(&spec).map_err(&mut say)?;
 
     let mut byte = [0];

@@ -28,7 +28,7 @@ use crate::model::{Secret, Timestamp};
 /// How long `exec-run` may take to get ready: it is our own program and needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A child that was given the byte.
+/// An `exec-run` that waits: for what to run, or for the byte; or what it became.
 pub(super) struct Running {
     /// The child; its pid is also its group and its session.
     pub child: Child,
@@ -60,9 +60,11 @@ pub(super) fn find_user(name: &str) -> Result<SpecUser, String> {
     })
 }
 
-/// Starts it. After an `Err` no program has run, and nothing is left of the child.
+/// Starts it, in the spare child where there is one. After an `Err` no program has run, and nothing is
+/// left of the child.
 pub(super) async fn launch(
     exec_run: &Path,
+    spare: Option<Running>,
     job: &Job,
     secrets: &[(String, String, Secret)],
     spool: &Spool,
@@ -70,9 +72,13 @@ pub(super) async fn launch(
 ) -> Result<Running, String> {
     let user = job.user.as_deref().map(find_user).transpose()?;
     let spec = specify(job, secrets, spool, user)?.to_bytes()?;
-    let mut running = spawn(exec_run).map_err(|error| {
-        format!("Quarterdeck cannot start its own `exec-run` (`{}`): {error}", exec_run.display())
-    })?;
+    let mut running =
+        match spare.filter(|spare| Process::look(spare.pid).is_some_and(|child| child.is_alive())) {
+            Some(spare) => spare,
+            None => spawn(exec_run).map_err(|error| {
+                format!("Quarterdeck cannot start its own `exec-run` (`{}`): {error}", exec_run.display())
+            })?,
+        };
     match tokio::time::timeout(PATIENCE, prepare(&mut running, spec.expose_secret(), job, spool, at)).await {
         Ok(Ok(())) => Ok(running),
         Ok(Err(reason)) => {
@@ -133,7 +139,8 @@ fn specify(
     })
 }
 
-fn spawn(exec_run: &Path) -> io::Result<Running> {
+/// Starts an `exec-run` that waits to be told what to run.
+pub(super) fn spawn(exec_run: &Path) -> io::Result<Running> {
     let (ours, theirs) = StdStream::pair()?;
     ours.set_nonblocking(true)?;
     let (reader, writer) = io::pipe()?;

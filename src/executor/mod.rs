@@ -35,7 +35,7 @@ pub use become_program::become_program;
 pub use leftover::Leftover;
 pub use secrets::{MissingSecret, Secrets};
 
-use self::{job::Job, spool::Spool};
+use self::{job::Job, launch::Running, spool::Spool};
 use crate::{
     catalogue::Limits,
     model::{AttemptId, Clock, Outcome, RequestNumber, SignedDuration},
@@ -80,6 +80,7 @@ pub struct Executor {
     secrets: RwLock<Arc<Secrets>>,
     clock: Arc<dyn Clock>,
     ours: Mutex<HashSet<AttemptId>>,
+    spare: Mutex<Option<Running>>,
 }
 
 impl Executor {
@@ -92,12 +93,23 @@ impl Executor {
             secrets: RwLock::new(Arc::new(secrets)),
             clock,
             ours: Mutex::new(HashSet::new()),
+            spare: Mutex::new(None),
         }
     }
 
     /// Puts other declarations of secrets in force, for the runs that start from now on.
     pub fn replace_secrets(&self, secrets: Secrets) {
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
+    }
+
+    /// Starts a child that waits for the next run, so that nobody waits for the child: loading our own
+    /// program takes longer than most of what it is asked to run. One is kept from each run to the next.
+    pub fn warm(&self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_none() {
+            // Where it fails, the next run tries again and says why.
+            *spare = launch::spawn(&self.exec_run).ok();
+        }
     }
 
     /// Runs Quarterdeck's own `--version` in the way in which all programs are run, to show that it works.
@@ -150,6 +162,10 @@ impl Executor {
 
     fn spool_of(&self, attempt: AttemptId) -> Spool {
         Spool::of(&self.spool, attempt)
+    }
+
+    fn take_spare(&self) -> Option<Running> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn secrets(&self) -> Arc<Secrets> {

@@ -64,7 +64,7 @@ async fn attempt(
     spool.create().map_err(not_started)?;
     let at = executor.clock.now();
     let launched = tokio::select! {
-        launched = launch::launch(&executor.exec_run, job, &secrets, &spool, at) => launched,
+        launched = launch::launch(&executor.exec_run, executor.take_spare(), job, &secrets, &spool, at) => launched,
         () = cancel.cancelled() => return Err(Ending::Cancelled),
     };
     drop(secrets);
@@ -78,6 +78,8 @@ async fn attempt(
         return Err(not_started(reason));
     }
     Point::AfterProcessStart.pass();
+    // While the program runs, which is when nobody waits for this.
+    executor.warm();
     let collector = Collector { redactor, keeper: Some(spool.keep(job.limits.output)), printed: 0, sink };
     let ended = supervise(running, job, cancel, collector, &spool).await;
     Point::AfterProcessEnd.pass();

@@ -102,7 +102,7 @@ async fn without_the_byte_the_child_exits_and_nothing_has_run() {
     let spool = deck.executor.spool_of(job.attempt);
     spool.create().expect("made");
     let at = deck.executor.clock.now();
-    let running = launch::launch(&deck.executor.exec_run, &job, &[], &spool, at).await.expect("ready");
+    let running = launch::launch(&deck.executor.exec_run, None, &job, &[], &spool, at).await.expect("ready");
     let meta = spool.read_meta().expect("read").expect("written before the byte");
     assert_eq!(meta.pid, running.pid);
     assert_eq!(Some(meta.started), Process::look(running.pid).map(|process| process.started));

@@ -183,3 +183,28 @@ async fn a_missing_exec_run_is_a_run_that_never_started() {
     let ran = executor.run_job(deck.script("echo started"), &CancellationToken::new(), &NoSink).await;
     assert!(reason(&ran).contains("exec-run"), "{}", reason(&ran));
 }
+
+#[tokio::test]
+async fn a_spare_child_waits_for_the_next_run_and_goes_with_its_executor() {
+    let deck = Deck::new();
+    deck.executor.warm();
+    let waiting = || deck.executor.spare.lock().expect("unpoisoned").as_ref().expect("a spare").pid;
+    let first = waiting();
+    assert_eq!(text(&deck.run(deck.script("echo $$")).await), format!("{first}\n"));
+    let second = waiting();
+    assert_ne!(first, second);
+    // One that died in the meantime is not missed.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(second), nix::sys::signal::Signal::SIGKILL)
+        .expect("killed");
+    while lives(second) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(text(&deck.run(deck.script("echo well")).await), "well\n");
+    let third = waiting();
+    drop(deck);
+    let begun = Instant::now();
+    while lives(third) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it waits on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
