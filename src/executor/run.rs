@@ -4,11 +4,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Executor, Ran, Sink, job::Job};
 use crate::{
-    catalogue::{
-        RunKind,
-        template::{self, Piece},
-    },
-    model::{Ending, Invocation, Outcome, OutputSummary},
+    catalogue::RunKind,
+    model::{Ending, Outcome, OutputSummary},
     storage::Warrant,
 };
 
@@ -40,36 +37,17 @@ fn process(warrant: &Warrant) -> Option<Job> {
     let command = warrant.command();
     match &command.run.kind {
         RunKind::Builtin => None,
-        RunKind::Process { program, arguments, folder, environment, credentials, user, limits } => {
-            Some(Job {
-                attempt: warrant.attempt(),
-                number: warrant.number(),
-                program: program.clone(),
-                arguments: argument_vector(arguments, warrant.invocation()),
-                folder: folder.clone(),
-                environment: environment.clone(),
-                credentials: credentials.clone(),
-                user: user.clone(),
-                limits: *limits,
-                timeout: command.run.timeout,
-            })
-        }
+        RunKind::Process { program, folder, environment, credentials, user, limits, .. } => Some(Job {
+            attempt: warrant.attempt(),
+            number: warrant.number(),
+            program: program.clone(),
+            arguments: crate::command::argument_vector(command, warrant.invocation()),
+            folder: folder.clone(),
+            environment: environment.clone(),
+            credentials: credentials.clone(),
+            user: user.clone(),
+            limits: *limits,
+            timeout: command.run.timeout,
+        }),
     }
-}
-
-/// Each template one element. Stands in for the grammar's own until that is there.
-fn argument_vector(templates: &[String], invocation: &Invocation) -> Vec<String> {
-    templates
-        .iter()
-        .filter_map(|template| {
-            let mut element = String::new();
-            for piece in template::pieces(template).ok()? {
-                match piece {
-                    Piece::Text(text) => element.push_str(&text),
-                    Piece::Argument(name) => element.push_str(&invocation.arguments.get(&name)?.to_string()),
-                }
-            }
-            Some(element)
-        })
-        .collect()
 }
