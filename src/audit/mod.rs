@@ -1,1 +1,14 @@
-//! Reading the audit log: lists, and the whole story of a request.
+//! The log as people read it: lists, and the story of one request.
+//!
+//! It puts into words what `storage` read; `dispatch` shows it in a room, where its reader's right to it
+//! was decided, and `cli` on a terminal. It refuses to decide who may read, and to leave anything out: an
+//! entry that it has no better words for is shown by its kind. All times are UTC.
+
+mod list;
+mod story;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use list::{line, list};
+pub use story::story;

@@ -75,3 +75,11 @@ pub fn main() -> ExitCode {
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
+
+/// The ops folder, with all its mistakes as one error.
+fn read_ops(folder: &std::path::Path) -> anyhow::Result<crate::catalogue::Ops> {
+    crate::catalogue::load(folder, &|name| std::env::var(name).ok()).map_err(|mistakes| {
+        let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{} cannot be read:\n{}", folder.display(), lines.join("\n"))
+    })
+}

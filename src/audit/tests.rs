@@ -1,0 +1,138 @@
+//! The words of the log.
+
+use ruma::{owned_event_id, owned_room_id, owned_user_id};
+
+use super::{line, list, story};
+use crate::{
+    model::{
+        AttemptId, Block, Commitment, Digest, Ending, Entry, EntryId, Event, Message, OutputSummary,
+        RequestNumber, Salt, Span, State, StateMark, Timestamp,
+    },
+    storage::{Content, ContentKind, Page, Recorded, Request},
+};
+
+fn recorded(place: i64, request: Option<i64>, event: Event) -> Recorded {
+    Recorded {
+        place,
+        entry: Entry {
+            id: EntryId(uuid::Uuid::nil()),
+            at: "2026-11-23T12:03:04.5Z".parse().unwrap(),
+            request: request.map(RequestNumber),
+            room: None,
+            event,
+        },
+        sender: request.map(|_| "@alice:example.org".to_owned()),
+    }
+}
+
+fn spans(spans: &[Span]) -> String {
+    spans
+        .iter()
+        .map(|span| match span {
+            Span::Text(text) | Span::Strong(text) | Span::Emphasis(text) => text.clone(),
+            Span::Code(text) => format!("`{text}`"),
+        })
+        .collect()
+}
+
+fn plain(message: &Message) -> String {
+    let blocks = message.blocks.iter().map(|block| match block {
+        Block::Line(line) => spans(line),
+        Block::List(items) => {
+            items.iter().map(|item| format!("- {}", spans(item))).collect::<Vec<_>>().join("\n")
+        }
+        Block::Verbatim(text) => text.clone(),
+    });
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
+fn content(kind: ContentKind, text: &str) -> Content {
+    let bytes = text.as_bytes().to_vec();
+    Content { commitment: Commitment::new(&Salt([1; 32]), &bytes), kind, bytes }
+}
+
+fn permitted() -> Event {
+    let nothing = Commitment(Digest::of(b""));
+    Event::CommandPermitted {
+        command: "deploy".into(),
+        subject: Some("web@staging".into()),
+        invocation: nothing,
+        inputs: nothing,
+        policies: vec!["staging-by-its-team".into()],
+        rules: Digest::of(b"rules"),
+    }
+}
+
+#[test]
+fn a_line_says_when_which_request_whose_and_what() {
+    assert_eq!(
+        spans(&line(&recorded(1, Some(482), permitted()))),
+        "2026-11-23 12:03:04 UTC · `482` · @alice:example.org · `deploy web@staging` was permitted (rule staging-by-its-team)"
+    );
+}
+
+#[test]
+fn a_list_shows_how_to_read_on() {
+    let page = Page { entries: vec![recorded(1, Some(482), permitted())], older: None };
+    let text = plain(&list("!", &page));
+    assert!(text.starts_with("The last 1 entries of this room"), "{text}");
+    assert!(text.ends_with("`!audit 482`"), "{text}");
+    assert_eq!(plain(&list("!", &Page::default())), "Nothing is recorded of this room yet.");
+}
+
+#[test]
+fn a_story_has_the_command_the_decision_the_outcome_and_the_output() {
+    let said = content(ContentKind::Text, "deploy web staging v1.4.2");
+    let output = content(ContentKind::Output, "web@staging is at v1.4.2\n");
+    let entries = [
+        Event::CommandReceived {
+            sender: owned_user_id!("@alice:example.org"),
+            event_id: Some(owned_event_id!("$e")),
+            door: "matrix".into(),
+            claimed_at: Timestamp::UNIX_EPOCH,
+            received_at: Timestamp::UNIX_EPOCH,
+            text: said.commitment,
+        },
+        permitted(),
+        Event::RunFinished {
+            attempt: AttemptId(uuid::Uuid::nil()),
+            ending: Ending::Exited { status: 0 },
+            took_ms: 42_000,
+            output: OutputSummary { bytes: 25, truncated: false, digest: Digest::of(b"") },
+            kept: Some(output.commitment),
+        },
+    ];
+    let entries: Vec<_> =
+        (1..).zip(entries).map(|(place, event)| recorded(place, Some(482), event)).collect();
+    let request = Request {
+        number: RequestNumber(482),
+        state: State::Succeeded,
+        door: "matrix".into(),
+        sender: owned_user_id!("@alice:example.org"),
+        room: owned_room_id!("!room:example.org"),
+        event_id: None,
+        thread_root: None,
+        claimed_at: Timestamp::UNIX_EPOCH,
+        received_at: Timestamp::UNIX_EPOCH,
+        invocation: None,
+        rules: Some(Digest::of(b"rules")),
+        ops: Some(Digest::of(b"ops")),
+        lock: None,
+        attempt: None,
+        started_at: None,
+        ended_at: None,
+    };
+    let message = story(&request, &entries, &[said, output]);
+    assert_eq!(message.mark, Some(StateMark::Succeeded));
+    let text = plain(&message);
+    for part in [
+        "`482` by @alice:example.org · succeeded",
+        "@alice:example.org sent `deploy web staging v1.4.2`",
+        "was permitted (rule staging-by-its-team)",
+        "It succeeded after 42 s, with 25 bytes of output",
+        "Decided under rules",
+        "web@staging is at v1.4.2",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+}
