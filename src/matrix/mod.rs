@@ -6,6 +6,7 @@
 pub mod homeserver;
 mod outbox;
 pub mod render;
+pub mod rooms;
 
 pub use homeserver::{Error, Homeserver};
 pub use outbox::Outbox;

@@ -8,7 +8,7 @@ use ruma::{
     UserId,
     api::client::{
         account::whoami::v3 as whoami,
-        alias::get_alias::v3 as get_alias,
+        alias::{create_alias::v3 as create_alias, get_alias::v3 as get_alias},
         appservice::request_ping::v1 as request_ping,
         authenticated_media::get_media_config::v1 as get_media_config,
         discovery::{get_capabilities::v3 as get_capabilities, get_supported_versions as get_versions},
@@ -166,6 +166,12 @@ impl Homeserver {
         let request = get_alias::Request::new(alias.to_owned());
         let answer = self.send(&format!("resolving {alias}"), request).await.optional()?;
         Ok(answer.map(|answer| answer.room_id))
+    }
+
+    /// Gives an alias to a room.
+    pub async fn create_alias(&self, alias: &RoomAliasId, room: &RoomId) -> Result<(), Error> {
+        let request = create_alias::Request::new(alias.to_owned(), room.to_owned());
+        self.send(&format!("giving {alias} to {room}"), request).await.map(drop)
     }
 
     /// The rooms that the bot has joined.
