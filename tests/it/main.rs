@@ -1,0 +1,8 @@
+//! The integration tests: one binary, a module a file, each test a sentence about behaviour.
+//!
+//! They stand on a real PostgreSQL and real homeservers, which `deploy/test` starts. A test gets a
+//! [`harness::Database`] or a whole [`harness`] world of its own and shares nothing that another could disturb.
+
+mod docs;
+mod floors;
+mod harness;
