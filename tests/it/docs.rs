@@ -32,7 +32,10 @@ fn blocks(page: &str) -> Vec<Block> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(info) = line.strip_prefix("```") {
-            let text = lines.by_ref().take_while(|line| *line != "```").fold(String::new(), |all, line| all + line + "\n");
+            let text = lines
+                .by_ref()
+                .take_while(|line| *line != "```")
+                .fold(String::new(), |all, line| all + line + "\n");
             blocks.push(Block { info: info.to_owned(), text });
         }
     }
@@ -65,7 +68,7 @@ fn mistakes(ops: &Path) -> String {
         .err()
         .unwrap_or_default()
         .iter()
-        .map(|mistake| format!("{mistake}\n"))
+        .map(|mistake| mistake.to_string() + "\n")
         .collect()
 }
 
