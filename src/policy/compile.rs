@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode, Validator};
+use cedar_policy::{
+    EntityUid, PolicySet, RestrictedExpression, Schema, ValidationError, ValidationMode, Validator,
+};
 
 use super::{
     lint,
     names::{LEADS, RESERVED_ACTIONS, TOTAL},
     read::{self, Read, Rule},
-    schema, warn,
+    request, schema, warn,
     world::World,
 };
 use crate::{
@@ -23,6 +25,7 @@ pub struct Rules {
     pub(super) known: BTreeMap<String, Rule>,
     pub(super) schema: Schema,
     pub(super) world: World,
+    pub(super) no_approvals: RestrictedExpression,
     /// The entities that conditions of rules name: a rule can get to them from nowhere else.
     pub(super) literals: Vec<EntityUid>,
     text: String,
@@ -96,8 +99,17 @@ impl Rules {
         }
         let digest = digest(ops, &text, &world);
         let literals = lint::condition_literals(&policies);
-        let mut compiled =
-            Self { policies, known: rules, schema, world, literals, text, digest, found: Vec::new() };
+        let mut compiled = Self {
+            policies,
+            known: rules,
+            schema,
+            world,
+            no_approvals: request::no_approvals(ops),
+            literals,
+            text,
+            digest,
+            found: Vec::new(),
+        };
         warnings.extend(warn::warnings(&compiled, ops));
         for warning in &mut warnings {
             warning.0.mend = read::sentence(&warning.0.mend);
@@ -125,6 +137,12 @@ impl Rules {
     /// permit and not to hold in a forbid. So a command may still be refused to everybody without a warning.
     pub fn warnings(&self) -> &[Warning] {
         &self.found
+    }
+
+    /// Where a rule is written: `policies/production.cedar:12`.
+    pub fn place(&self, id: &str) -> Option<String> {
+        let rule = self.known.get(id)?;
+        Some(rule.line.map_or_else(|| rule.file.clone(), |line| format!("{}:{line}", rule.file)))
     }
 
     /// How many rules there are.

@@ -8,8 +8,12 @@ use serde_json::json;
 use super::{
     Rules,
     names::{self, READ_AUDIT, READ_OUTPUT, TOTAL},
+    schema::team_groups,
 };
-use crate::model::{Digest, Invocation, Timestamp, Value};
+use crate::{
+    catalogue::Ops,
+    model::{Digest, Invocation, Timestamp, Value},
+};
 
 /// A question to the rules. There is no display name in it, and no text of a message.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +105,7 @@ impl Rules {
         let mut context = vec![
             ("room".to_owned(), RestrictedExpression::new_entity_uid(room)),
             ("time".to_owned(), time(question.now)?),
-            ("approvals".to_owned(), self.no_approvals()?),
+            ("approvals".to_owned(), self.no_approvals.clone()),
         ];
         match question.action {
             Action::Run(invocation) => {
@@ -137,13 +141,13 @@ impl Rules {
             .map_err(|error| error.to_string())?;
         Ok(Asked { request, entities, inputs })
     }
+}
 
-    fn no_approvals(&self) -> Result<RestrictedExpression, String> {
-        let teams = self.world.all_of(&names::TEAM).map(|team| team.id().unescaped().to_owned());
-        record(
-            teams.chain([TOTAL.to_owned()]).map(|name| (name, RestrictedExpression::new_long(0))).collect(),
-        )
-    }
+/// `context.approvals` of what nobody has approved.
+pub(super) fn no_approvals(ops: &Ops) -> RestrictedExpression {
+    let none =
+        team_groups(ops).chain([TOTAL.to_owned()]).map(|name| (name, RestrictedExpression::new_long(0)));
+    RestrictedExpression::new_record(none).expect("names of teams are the keys of a map, so none comes twice")
 }
 
 fn record(pairs: Vec<(String, RestrictedExpression)>) -> Result<RestrictedExpression, String> {
