@@ -11,6 +11,7 @@ mod check;
 mod console;
 mod doctor;
 mod exec_run;
+mod folder;
 mod migrate;
 mod new;
 mod registration;
