@@ -4,5 +4,7 @@
 //! [`harness::Database`] or a whole [`harness`] world of its own and shares nothing that another could disturb.
 
 mod docs;
+mod doctor;
+mod executor;
 mod floors;
 mod harness;
