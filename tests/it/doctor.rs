@@ -230,7 +230,17 @@ async fn a_database_that_is_away_is_told_with_the_reason() {
     installation.database_url = Secret::new("postgres://nobody@127.0.0.1:1/nothing");
     let findings = installation.examine().await;
     findings.only(&["database"]);
-    findings.bad("fail", "database");
+    assert!(findings.bad("fail", "database").contains("refused"));
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_know_the_role_is_told_in_its_own_words() {
+    let mut installation = Installation::new().await;
+    let url = installation.database_url.expose().replace(&installation.database.runtime_role(), "a_stranger");
+    installation.database_url = Secret::new(url);
+    let findings = installation.examine().await;
+    findings.only(&["database"]);
+    assert!(findings.bad("fail", "database").contains("a_stranger"));
 }
 
 #[tokio::test]

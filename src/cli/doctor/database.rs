@@ -13,6 +13,10 @@ use crate::{
 /// The oldest PostgreSQL that the schema needs.
 const OLDEST: u32 = 14;
 
+/// What to do where no connection comes about.
+const ADDRESS: &str = "Look whether PostgreSQL runs, and compare QUARTERDECK_DATABASE_URL with its address, its roles and its databases \
+                       (docs/install.md has the steps).";
+
 /// Looks at the database, and gives the rooms that it knows, by key: `None` where it could not be asked.
 pub(super) async fn check(patient: &Patient, report: &mut Report) -> Option<Vec<(String, OwnedRoomId)>> {
     let settings = &patient.ops.settings;
@@ -51,8 +55,16 @@ async fn check_connected(storage: &Storage, report: &mut Report) -> Option<Vec<(
             );
             return None;
         }
+        Err(Error::Away { source, .. }) => {
+            report.fail("database", format!("it cannot be reached: {source}"), ADDRESS);
+            return None;
+        }
+        Err(Error::Refused { source, .. }) => {
+            report.fail("database", format!("it refuses us: {source}"), ADDRESS);
+            return None;
+        }
         Err(error) => {
-            report.fail("database", error.to_string(), "");
+            report.fail("database", error.to_string(), ADDRESS);
             return None;
         }
     }
