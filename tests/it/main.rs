@@ -8,3 +8,4 @@ mod doctor;
 mod executor;
 mod floors;
 mod harness;
+mod tutorial;
