@@ -9,6 +9,8 @@ CREATE TABLE instances (
     started_at timestamptz NOT NULL,
     -- The heartbeat. A counter and no time: clocks of several machines are not compared.
     counter    bigint      NOT NULL DEFAULT 0,
+    -- When it last wrote that, by its own clock: for the words "was away from ... to ...", and nothing else.
+    seen_at    timestamptz,
     -- When it left, or was declared dead.
     ended_at   timestamptz,
     -- The boot that declared it dead; its own where it left in good order.

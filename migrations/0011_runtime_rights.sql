@@ -12,7 +12,7 @@ BEGIN
     FOR given IN
         SELECT * FROM (VALUES
             ('_sqlx_migrations', 'SELECT'),
-            ('instances',    'SELECT, INSERT, UPDATE (counter, ended_at, ended_by)'),
+            ('instances',    'SELECT, INSERT, UPDATE (counter, seen_at, ended_at, ended_by)'),
             ('rooms',        'SELECT, INSERT, UPDATE, DELETE'),
             ('members',      'SELECT, INSERT, UPDATE, DELETE'),
             ('transactions', 'SELECT, INSERT'),

@@ -115,6 +115,24 @@ impl Storage {
         tx.commit().await.doing(DOING)
     }
 
+    /// When an earlier life of this instance was last seen, by its own clock: when it wrote its last
+    /// heartbeat, or left in good order. `None` at the very first start.
+    pub async fn last_seen(&self) -> Result<Option<Timestamp>, Error> {
+        let seen = sqlx::query_scalar!(
+            r#"
+            SELECT max(GREATEST(seen_at, started_at, CASE WHEN ended_by = boot THEN ended_at END))
+                   AS "seen: SqlTime"
+            FROM instances WHERE instance = $1 AND boot <> $2
+            "#,
+            self.instance(),
+            self.boot().0
+        )
+        .fetch_one(self.pool())
+        .await
+        .doing("looking up when this instance was last seen")?;
+        Ok(seen.map(Into::into))
+    }
+
     /// The heartbeat, every few seconds. Another boot is dead when its counter has not changed for 30
     /// seconds of a database that answered.
     pub async fn beat(&self) -> Result<Beat, Error> {
@@ -137,8 +155,9 @@ impl Storage {
         }
         let Some(session) = &mut seen.session else { return Ok(Beat::DeclaredDead) };
         let alive = sqlx::query!(
-            "UPDATE instances SET counter = counter + 1 WHERE boot = $1 AND ended_at IS NULL",
-            self.boot().0
+            "UPDATE instances SET counter = counter + 1, seen_at = $2 WHERE boot = $1 AND ended_at IS NULL",
+            self.boot().0,
+            SqlTime::from(self.now()) as _,
         )
         .execute(&mut *session)
         .await

@@ -43,4 +43,4 @@ pub use migrate::{Migrated, migrate};
 pub use requests::{NewRequest, Request, Unfinished};
 pub use rooms::{Member, Membership, Standing};
 pub use start::{PendingWarrant, Start, Started, Warrant};
-pub use work::Work;
+pub use work::{Ticket, Work};

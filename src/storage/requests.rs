@@ -78,6 +78,8 @@ pub struct Unfinished {
     pub outbox: i64,
     /// Messages that were given up.
     pub parked: i64,
+    /// When the oldest event arrived that nobody has decided.
+    pub oldest: Option<Timestamp>,
 }
 
 /// The row of a request, as it stands in the database.
@@ -177,7 +179,8 @@ impl Storage {
                    (SELECT count(*) FROM requests WHERE state = 'queued' AND ended_at IS NULL) AS "queued!",
                    (SELECT count(*) FROM requests WHERE state = 'running' AND ended_at IS NULL) AS "running!",
                    (SELECT count(*) FROM outbox WHERE state = 'waiting') AS "outbox!",
-                   (SELECT count(*) FROM outbox WHERE state = 'parked') AS "parked!"
+                   (SELECT count(*) FROM outbox WHERE state = 'parked') AS "parked!",
+                   (SELECT min(received_at) FROM inbox WHERE state = 'pending') AS "oldest: SqlTime"
             "#
         )
         .fetch_one(self.pool())
@@ -189,6 +192,7 @@ impl Storage {
             running: counted.running,
             outbox: counted.outbox,
             parked: counted.parked,
+            oldest: counted.oldest.map(Into::into),
         })
     }
 }

@@ -98,6 +98,8 @@ impl Sheaf {
                     WHERE o.lane = m.lane AND o.state = 'waiting' AND o.leased_by IS DISTINCT FROM $24
                 ) THEN $24::uuid END AS holder) AS lease
                 ORDER BY m.place
+                -- What has been said is not said again.
+                ON CONFLICT (step) DO NOTHING
                 RETURNING id, step, leased_by
             )
             SELECT s.id AS "id?", s.step AS "step?", s.leased_by IS NOT NULL AS "leased!",

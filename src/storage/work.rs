@@ -7,7 +7,8 @@ use ruma::{OwnedRoomId, RoomId};
 use sqlx::{Postgres, Transaction};
 
 use super::{
-    ContentKind, Error, InboxRow, OutboxDraft, OutboxRow, Request, Storage, error::Doing as _, sheaf::Sheaf,
+    Arrival, ContentKind, Error, InboxRow, OutboxDraft, OutboxRow, Request, Storage, error::Doing as _,
+    sheaf::Sheaf,
 };
 use crate::model::{Commitment, Event, RequestNumber, Timestamp};
 
@@ -123,11 +124,51 @@ impl Work {
     /// away: then drop the work and wait. Gives the number of failures so far; from the third on the
     /// work comes back as poisoned, and after the sixth it is passed over and recorded here.
     pub async fn failed(self, reason: &str) -> Result<i32, Error> {
+        let (storage, ticket) = (self.storage.clone(), self.ticket());
+        self.tx.rollback().await.doing("counting a failure")?;
+        storage.count_failure(&ticket, reason).await
+    }
+
+    /// What names this work after it was dropped: for [`Storage::count_failure`].
+    pub fn ticket(&self) -> Ticket {
+        Ticket(match &self.subject {
+            Subject::Row(row) => Subject::Row(InboxRow { raw: Vec::new(), ..row.clone() }),
+            Subject::Queued(request) => Subject::Queued(request.clone()),
+        })
+    }
+
+    /// Puts a further row into the inbox, in this work's commit: what somebody said with one command in
+    /// the place of several. A row that is there already is not put there again.
+    pub async fn enqueue(&mut self, arrival: &Arrival) -> Result<(), Error> {
+        sqlx::query!(
+            "WITH opened AS (INSERT INTO lanes (lane) VALUES ($3) ON CONFLICT DO NOTHING)
+             INSERT INTO inbox (source, external_id, lane, claimed_at, received_at, raw)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source, external_id) DO NOTHING",
+            arrival.source,
+            arrival.external_id,
+            arrival.lane,
+            arrival.claimed_at.map(SqlTime::from) as _,
+            SqlTime::from(self.now) as _,
+            arrival.raw,
+        )
+        .execute(&mut *self.tx)
+        .await
+        .doing("putting a row into the inbox")?;
+        Ok(())
+    }
+}
+
+/// Names a piece of work that was dropped by an error.
+#[derive(Debug)]
+pub struct Ticket(Subject);
+
+impl Storage {
+    /// As [`Work::failed`], for work that is dropped already.
+    pub async fn count_failure(&self, ticket: &Ticket, reason: &str) -> Result<i32, Error> {
         const DOING: &str = "counting a failure";
-        self.tx.rollback().await.doing(DOING)?;
-        let now = self.storage.now();
-        let mut tx = self.storage.begin(DOING).await?;
-        let (failures, identity, request, room) = match &self.subject {
+        let now = self.now();
+        let mut tx = self.begin(DOING).await?;
+        let (failures, identity, request, room) = match &ticket.0 {
             Subject::Row(row) => {
                 let failures = sqlx::query_scalar!(
                     "UPDATE inbox SET failures = failures + 1, reason = $2,
@@ -171,10 +212,10 @@ impl Work {
             let mut sheaf = Sheaf::default();
             let event = Event::CommandUnprocessable { external_id: identity, reason: reason.to_owned() };
             sheaf.append(request, room.as_deref(), event);
-            sheaf.write(&self.storage, &mut tx, now, None).await?;
+            sheaf.write(self, &mut tx, now, None).await?;
         }
         tx.commit().await.doing(DOING)?;
-        self.storage.inner.bell.ring();
+        self.inner.bell.ring();
         Ok(failures)
     }
 }
