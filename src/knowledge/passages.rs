@@ -1,56 +1,9 @@
-//! Passages of a document: what stands under one heading.
+//! Passages of runbooks, as a room sees them.
 
 use crate::{
-    catalogue::Document,
     model::{Message, Span},
+    storage::Passage,
 };
-
-/// What stands under one heading of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passage {
-    /// The document's path in `docs/`.
-    pub path: String,
-    /// The headings above it, from the document's title down: `Deploying › Rolling back`.
-    pub heading: String,
-    /// Its text, without the heading.
-    pub text: String,
-}
-
-/// Cuts a document at its headings. A heading inside a fenced block is none.
-pub fn cut(document: &Document) -> Vec<Passage> {
-    let mut passages = Vec::new();
-    let mut trail: Vec<(usize, String)> = Vec::new();
-    let mut text = String::new();
-    let mut fenced = false;
-    let mut close = |trail: &[(usize, String)], text: &mut String| {
-        let body = std::mem::take(text);
-        let body = body.trim();
-        if !body.is_empty() {
-            let heading = if trail.is_empty() {
-                document.title.clone()
-            } else {
-                trail.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(" › ")
-            };
-            passages.push(Passage { path: document.path.clone(), heading, text: body.to_owned() });
-        }
-    };
-    for line in document.text.lines() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-        }
-        let level = line.chars().take_while(|c| *c == '#').count();
-        if !fenced && (1..=6).contains(&level) && line[level..].starts_with(' ') {
-            close(&trail, &mut text);
-            trail.retain(|(above, _)| *above < level);
-            trail.push((level, line[level..].trim().trim_end_matches('#').trim_end().to_owned()));
-        } else {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    close(&trail, &mut text);
-    passages
-}
 
 /// The answer to `!docs`: the passages found, the best first.
 pub fn found(words: &str, passages: &[Passage]) -> Message {
@@ -63,9 +16,18 @@ pub fn found(words: &str, passages: &[Passage]) -> Message {
     }
     passages.iter().fold(Message::plain(), |message, passage| {
         message
-            .line([Span::strong(passage.heading.clone()), Span::text(format!(" ({})", passage.path))])
+            .line([Span::strong(heading(passage)), Span::text(format!(" ({})", passage.path))])
             .verbatim(shortened(&passage.text))
     })
+}
+
+/// The document's title and the heading, once where they are the same.
+fn heading(passage: &Passage) -> String {
+    if passage.heading == passage.title {
+        passage.title.clone()
+    } else {
+        format!("{} › {}", passage.title, passage.heading)
+    }
 }
 
 /// At most 12 lines of a passage.
@@ -81,17 +43,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_document_is_cut_at_its_headings_but_not_inside_code() {
-        let document = Document {
-            path: "deploying.md".into(),
-            title: "Deploying".into(),
-            text: "# Deploying\nHow.\n## Rolling back\n```\n# not a heading\n```\n## After\nLook.\n".into(),
-        };
-        let headings: Vec<_> = cut(&document).into_iter().map(|passage| passage.heading).collect();
-        assert_eq!(headings, ["Deploying", "Deploying › Rolling back", "Deploying › After"]);
-    }
 
     #[test]
     fn what_is_not_found_is_said_with_the_words() {

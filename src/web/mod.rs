@@ -1,1 +1,134 @@
 //! The HTTP face to people and machines: health and metrics.
+//!
+//! `cli::serve` mounts it beside the homeserver's paths on the one listening address. It only reads;
+//! whatever changes something comes in through the inbox.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
+
+use crate::storage::Storage;
+
+/// How long the database may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the parts of the server know of their health.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Whether every declared room exists.
+    pub rooms: AtomicBool,
+    /// Whether the homeserver answered when it was last asked.
+    pub homeserver: AtomicBool,
+    /// Whether the server is stopping, and takes no more work.
+    pub stopping: AtomicBool,
+}
+
+/// What the pages of this face need.
+#[derive(Clone)]
+pub struct Face {
+    storage: Storage,
+    health: Arc<Health>,
+    metrics: PrometheusHandle,
+}
+
+/// Begins to count what happens: from here on the `metrics` macros are heard.
+///
+/// # Errors
+///
+/// Where something in this process counts already.
+pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    for (name, words) in [
+        ("quarterdeck_requests_total", "Requests by the state they ended in"),
+        ("quarterdeck_transactions_total", "Transactions that the homeserver delivered and that were stored"),
+        ("quarterdeck_events_malformed_total", "Events that could not be read; kept raw and passed over"),
+        ("quarterdeck_outbox_parked_total", "Messages given up for a reason that waiting does not mend"),
+    ] {
+        metrics::describe_counter!(name, words);
+    }
+    for (name, words) in [
+        ("quarterdeck_inbox_pending", "Events that wait to be decided"),
+        ("quarterdeck_requests_queued", "Requests that wait for a lock or a free place"),
+        ("quarterdeck_outbox_pending", "Messages that wait to be sent"),
+        ("quarterdeck_runs_running", "Runs under way"),
+        ("quarterdeck_oldest_pending_seconds", "Age of the oldest event that waits to be decided"),
+        ("quarterdeck_database_up", "Whether the database answers"),
+        ("quarterdeck_homeserver_up", "Whether the homeserver answers"),
+    ] {
+        metrics::describe_gauge!(name, words);
+    }
+    // A counter that nothing has moved yet is 0, not absent.
+    for name in ["transactions_total", "events_malformed_total", "outbox_parked_total"] {
+        metrics::counter!(format!("quarterdeck_{name}")).absolute(0);
+    }
+    Ok(handle)
+}
+
+/// The routes: `/health/live`, `/health/ready`, `/metrics`.
+pub fn router(storage: Storage, health: Arc<Health>, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/health/live", get(|| async { "live\n" }))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(scrape))
+        .with_state(Face { storage, health, metrics })
+}
+
+/// What stands in the way of work, if anything does.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    database: bool,
+    homeserver: bool,
+    rooms: bool,
+    stopping: bool,
+}
+
+/// Ready is: the database answers, the rooms are there, and nobody asked us to stop. A homeserver that
+/// is away is no reason to take us out of service: we wait for it.
+async fn ready(State(face): State<Face>) -> impl IntoResponse {
+    let database = face.database_answers().await;
+    let rooms = face.health.rooms.load(Ordering::Relaxed);
+    let stopping = face.health.stopping.load(Ordering::Relaxed);
+    let readiness = Readiness {
+        ready: database && rooms && !stopping,
+        database,
+        homeserver: face.health.homeserver.load(Ordering::Relaxed),
+        rooms,
+        stopping,
+    };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
+}
+
+async fn scrape(State(face): State<Face>) -> String {
+    let flag = |yes| if yes { 1.0 } else { 0.0 };
+    metrics::gauge!("quarterdeck_homeserver_up").set(flag(face.health.homeserver.load(Ordering::Relaxed)));
+    let unfinished = tokio::time::timeout(PATIENCE, face.storage.unfinished()).await;
+    let unfinished = unfinished.ok().and_then(Result::ok);
+    metrics::gauge!("quarterdeck_database_up").set(flag(unfinished.is_some()));
+    if let Some(unfinished) = unfinished {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; these counts are small")]
+        let gauge = |name: &'static str, value: i64| metrics::gauge!(name).set(value as f64);
+        gauge("quarterdeck_inbox_pending", unfinished.inbox);
+        gauge("quarterdeck_requests_queued", unfinished.queued);
+        gauge("quarterdeck_runs_running", unfinished.running);
+        gauge("quarterdeck_outbox_pending", unfinished.outbox);
+        let oldest = unfinished.oldest.map(|at| face.storage.now().duration_since(at).as_secs());
+        gauge("quarterdeck_oldest_pending_seconds", oldest.unwrap_or_default());
+    }
+    face.metrics.render()
+}
+
+impl Face {
+    async fn database_answers(&self) -> bool {
+        matches!(tokio::time::timeout(PATIENCE, self.storage.unfinished()).await, Ok(Ok(_)))
+    }
+}
