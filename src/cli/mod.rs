@@ -2,9 +2,11 @@
 //!
 //! Here alone errors are `anyhow`'s: they end as one line on standard error and an exit status.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+use crate::{catalogue::Mistake, dispatch::InForce};
 
 mod audit;
 mod check;
@@ -12,10 +14,12 @@ mod console;
 mod doctor;
 mod exec_run;
 mod folder;
+mod keeping;
 mod migrate;
 mod new;
 mod registration;
 mod serve;
+mod telemetry;
 mod r#try;
 
 /// ChatOps for Matrix: commands in rooms, decided by rules, run with credentials nobody else has,
@@ -78,9 +82,18 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// The ops folder, with all its mistakes as one error.
-fn read_ops(folder: &std::path::Path) -> anyhow::Result<crate::catalogue::Ops> {
-    crate::catalogue::load(folder, &|name| std::env::var(name).ok()).map_err(|mistakes| {
-        let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{} cannot be read:\n{}", folder.display(), lines.join("\n"))
-    })
+fn read_ops(folder: &Path) -> anyhow::Result<crate::catalogue::Ops> {
+    crate::catalogue::load(folder, &|name| std::env::var(name).ok())
+        .map_err(|mistakes| told(folder, &mistakes))
+}
+
+/// The ops folder, read and compiled whole, or all its mistakes as one error.
+fn in_force(folder: &Path) -> anyhow::Result<InForce> {
+    let (ops, rules) = folder::read(folder).map_err(|mistakes| told(folder, &mistakes))?;
+    Ok(InForce { ops, rules })
+}
+
+fn told(folder: &Path, mistakes: &[Mistake]) -> anyhow::Error {
+    let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{} cannot be read:\n{}", folder.display(), lines.join("\n"))
 }

@@ -1,13 +1,182 @@
-//! `quarterdeck serve`.
+//! `quarterdeck serve`: puts the floors together and keeps them going.
 
-use std::process::ExitCode;
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-/// What the command line gave.
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{keeping, telemetry};
+use crate::{
+    appservice::{self, Appservice, Registration},
+    dispatch::{Current, Dispatcher, House},
+    executor::{self, Executor, Secrets},
+    matrix::{Homeserver, Outbox},
+    model::{Secret, SystemClock, SystemRandom},
+    storage::{self, Storage},
+    web::{self, Health},
+};
+
+/// Takes events from the homeserver, decides, runs, records and answers, until SIGTERM or SIGINT.
+///
+/// SIGHUP reads the ops folder anew; a folder with a mistake changes nothing. After SIGTERM no new
+/// work is taken, and what runs may finish within `[limits] grace`.
 #[derive(Debug, clap::Args)]
-pub struct Options {}
+pub struct Options {
+    /// The ops folder
+    #[arg(long, value_name = "FOLDER", env = "QUARTERDECK_OPS", default_value = "ops")]
+    ops: PathBuf,
+    /// How logs are written
+    #[arg(long, value_enum, env = "QUARTERDECK_LOG_FORMAT", default_value_t)]
+    log_format: telemetry::Format,
+}
 
 impl Options {
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("`serve` is still to be written")
+        telemetry::start(self.log_format);
+        super::runtime()?.block_on(self.serve())
     }
+
+    async fn serve(self) -> anyhow::Result<ExitCode> {
+        let metrics = web::count().context("starting to count")?;
+        let in_force = super::in_force(&self.ops)?;
+        let settings = in_force.ops.settings.clone();
+        let registration = Registration::read(&settings.registration, &settings)?;
+        let url = settings.database_url.clone().context(
+            "no database: set `[database] url` in quarterdeck.toml, or QUARTERDECK_DATABASE_URL in the environment",
+        )?;
+        let clock = Arc::new(SystemClock);
+        let storage =
+            Storage::connect(&Secret::new(url), &settings.instance, clock.clone(), Arc::new(SystemRandom))?;
+        let homeserver = Homeserver::new(
+            &settings.homeserver_url,
+            settings.bot_user(),
+            registration.as_token.clone(),
+            clock.clone(),
+        )?;
+        let executor = Executor::new(
+            settings.state.join("spool").join(&settings.instance),
+            PathBuf::from(executor::OWN_PROGRAM),
+            Secrets::new(in_force.ops.secrets.clone()),
+            clock,
+        );
+        let listener = tokio::net::TcpListener::bind(&settings.listen)
+            .await
+            .with_context(|| format!("listening on {} (`listen` in quarterdeck.toml)", settings.listen))?;
+
+        let stop = stop_signal()?;
+        if !database_is_ready(&storage, &stop).await? {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let health = Arc::new(Health::default());
+        let current = Current::new(in_force);
+        keeping::keep_version(&storage, &current.get()).await?;
+        let outbox = Outbox::new(homeserver.clone(), storage.clone());
+        let (house, drifted) = House::new(storage.clone(), executor, homeserver, outbox, current.clone());
+        let dispatcher = Dispatcher::new(Arc::clone(&house));
+        dispatcher.recover().await?;
+        keeping::say_that_we_are_back(&house).await?;
+        health.rooms.store(keeping::has_all_rooms(&house).await?, Ordering::Relaxed);
+
+        // The doors open last: everything behind them is there.
+        let face = appservice::router(Appservice {
+            hs_token: registration.hs_token.clone(),
+            homeserver: settings.server_name.clone(),
+            bot: settings.bot_user(),
+            largest: settings.request_bytes,
+            store: Appservice::store_in(storage.clone()),
+            on_stored: {
+                let bell = storage.bell();
+                Arc::new(move || bell.ring())
+            },
+            has_alias: {
+                let (current, health) = (current.clone(), Arc::clone(&health));
+                Arc::new(move |alias| {
+                    health.rooms.load(Ordering::Relaxed)
+                        && current.get().ops.rooms.values().any(|room| room.alias.as_str() == alias)
+                })
+            },
+        })
+        .merge(web::router(storage.clone(), Arc::clone(&health), metrics));
+        let ended = CancellationToken::new();
+        let http = tokio::spawn({
+            let ended = ended.clone();
+            axum::serve(listener, face)
+                .with_graceful_shutdown(async move { ended.cancelled().await })
+                .into_future()
+        });
+        let keeper = keeping::Keeper {
+            house: Arc::clone(&house),
+            health: Arc::clone(&health),
+            registration: registration.id.clone(),
+            folder: self.ops.clone(),
+            last: Arc::default(),
+            stop: stop.clone(),
+        };
+        let mut keepers = keeper.start(drifted);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            instance = settings.instance,
+            listen = settings.listen,
+            homeserver = %settings.homeserver_url,
+            "quarterdeck serves"
+        );
+        dispatcher.run(stop.clone()).await;
+
+        tracing::info!(runs = house.runs.count(), "stopping: no more work is taken");
+        health.stopping.store(true, Ordering::Relaxed);
+        house.runs.finish(settings.grace.try_into().unwrap_or(Duration::from_secs(30))).await;
+        house.outbox.finish(Duration::from_secs(5)).await;
+        ended.cancel();
+        keepers.abort_all();
+        if let Err(error) = storage.leave().await {
+            tracing::warn!(%error, "could not record the end");
+        }
+        // Idle keep-alive connections are no reason to stay.
+        let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
+        storage.close().await;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Waits until the database answers, then makes sure that it is as we need it, and enters this boot.
+/// Says whether there is anything to go on for.
+async fn database_is_ready(storage: &Storage, stop: &CancellationToken) -> anyhow::Result<bool> {
+    loop {
+        let result = async {
+            storage.check_ready().await?;
+            storage.register_boot().await
+        };
+        match result.await {
+            Ok(()) => return Ok(true),
+            Err(error @ storage::Error::Away { .. }) => {
+                tracing::warn!(%error, "waiting for the database");
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = stop.cancelled() => return Ok(false),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A token that SIGTERM or SIGINT cancels.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind)?;
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            stop.cancel();
+        });
+    }
+    Ok(stop)
 }

@@ -1,1 +1,25 @@
-//! The life of a request.
+//! The life of a request: from a row of the inbox to an answer in the outbox.
+//!
+//! `cli::serve` builds a [`Dispatcher`] and runs it. It claims work from `storage`, has `command`
+//! understand it and `policy` decide it, hands warrants to `executor`, and has `storage` record each
+//! step before the next is taken. [`pipeline`] is the one readable function of it all. It refuses to
+//! hold anything in memory that the next start would need: what is not committed did not happen.
+
+mod answers;
+mod builtin;
+mod dispatcher;
+mod event;
+mod in_force;
+mod may;
+mod pipeline;
+mod recovery;
+mod room_events;
+mod running;
+mod said_of_rooms;
+mod speech;
+
+pub use dispatcher::{Dispatcher, House};
+pub use in_force::{Current, InForce};
+pub use recovery::interrupted as recover;
+pub use room_events::say_that_it_is_encrypted;
+pub use said_of_rooms::away;

@@ -1,0 +1,229 @@
+//! What `serve` keeps going beside the work itself: rooms as declared, heartbeats, the homeserver's
+//! backlog, the ops folder.
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ruma::OwnedRoomId;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Mutex, mpsc::UnboundedReceiver},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    dispatch::{self, House, InForce},
+    executor::Secrets,
+    matrix::rooms,
+    model::SignedDuration,
+    storage::{self, Beat, Storage},
+    web::Health,
+};
+
+/// How often a heartbeat is written.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// From which absence on the rooms are told of it.
+const ABSENCE: SignedDuration = SignedDuration::from_secs(60);
+/// How often the homeserver is asked whether it is there.
+const PROBE: Duration = Duration::from_secs(2);
+/// How long after a change in a room it is looked at: changes come in swarms.
+const SETTLE: Duration = Duration::from_millis(300);
+/// How often all rooms are looked at although nothing was heard.
+const ROUND: Duration = Duration::from_secs(600);
+
+/// Keeps a version of the ops folder in the database, with its runbooks' passages.
+pub async fn keep_version(storage: &Storage, in_force: &InForce) -> Result<(), storage::Error> {
+    storage.keep_version(&in_force.ops, in_force.rules.digest()).await?;
+    storage.replace_documents(&in_force.ops.documents).await
+}
+
+/// After an absence, one line in each room: from when to when.
+pub async fn say_that_we_are_back(house: &House) -> Result<(), storage::Error> {
+    let now = house.storage.now();
+    let Some(seen) = house.storage.last_seen().await?.filter(|seen| now.duration_since(*seen) > ABSENCE)
+    else {
+        return Ok(());
+    };
+    let in_force = house.current.get();
+    let rooms = house.storage.bound_rooms().await?;
+    let lines = rooms.into_iter().filter(|(key, _)| in_force.ops.rooms.contains_key(key));
+    let boot = house.storage.boot();
+    let lines = lines
+        .map(|(_, room)| dispatch::away(room, boot, seen, now, in_force.ops.settings.stale_after))
+        .collect();
+    house.outbox.hand(house.storage.say(lines).await?);
+    Ok(())
+}
+
+/// Whether every declared room exists, as far as the database knows.
+pub async fn has_all_rooms(house: &House) -> Result<bool, storage::Error> {
+    let bound: BTreeSet<String> =
+        house.storage.bound_rooms().await?.into_iter().map(|(key, _)| key).collect();
+    Ok(house.current.get().ops.rooms.keys().all(|key| bound.contains(key)))
+}
+
+/// What the keepers share.
+#[derive(Clone)]
+pub struct Keeper {
+    /// The floors below.
+    pub house: Arc<House>,
+    /// What they find out.
+    pub health: Arc<Health>,
+    /// The registration's id, to be pinged under.
+    pub registration: String,
+    /// The ops folder.
+    pub folder: PathBuf,
+    /// What the last look at the rooms found; held while they are looked at.
+    pub last: Arc<Mutex<Option<rooms::Report>>>,
+    /// Cancelled when the server is to stop.
+    pub stop: CancellationToken,
+}
+
+impl Keeper {
+    /// Starts them all.
+    pub fn start(self, drifted: UnboundedReceiver<OwnedRoomId>) -> JoinSet<()> {
+        let mut keepers = JoinSet::new();
+        keepers.spawn(self.clone().hear());
+        keepers.spawn(self.clone().beat());
+        keepers.spawn(self.clone().watch());
+        keepers.spawn(self.clone().keep_rooms(drifted));
+        keepers.spawn(self.reload());
+        keepers
+    }
+
+    /// Hears of work that other instances put into the database.
+    async fn hear(self) {
+        loop {
+            if let Err(error) = self.house.storage.listen().await {
+                tracing::warn!(%error, "cannot hear of other instances' work; looking for it meanwhile");
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Shows that we live, and takes over from those who do not.
+    async fn beat(self) {
+        let mut ticks = interval(HEARTBEAT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.house.storage.beat().await {
+                Ok(Beat::Alive { died }) if died.is_empty() => {}
+                Ok(Beat::Alive { died }) => {
+                    tracing::warn!(boots = died.len(), "another instance died; taking over");
+                    if let Err(error) = crate::dispatch::recover(&self.house).await {
+                        tracing::error!(%error, "could not conclude a dead instance's runs");
+                    }
+                }
+                Ok(Beat::DeclaredDead) => {
+                    tracing::error!(
+                        "another instance has declared this one dead: ending the runs and stopping"
+                    );
+                    self.house.runs.stop().await;
+                    self.stop.cancel();
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "no heartbeat could be written"),
+            }
+        }
+    }
+
+    /// Knows whether the homeserver is there; when it comes, asks for its backlog at once.
+    async fn watch(self) {
+        let mut ticks = interval(PROBE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_up = false;
+        loop {
+            ticks.tick().await;
+            let up = match self.house.homeserver.versions().await {
+                Ok(_) => true,
+                Err(error) => {
+                    if was_up {
+                        tracing::warn!(%error, "the homeserver is away; waiting for it");
+                    }
+                    false
+                }
+            };
+            self.health.homeserver.store(up, Ordering::Relaxed);
+            if up && !was_up {
+                match self.house.homeserver.ping(&self.registration).await {
+                    Ok(took) => tracing::info!(?took, "the homeserver reaches us"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the homeserver does not reach us: look at `url` in the registration");
+                    }
+                }
+                self.house.outbox.wake();
+            }
+            was_up = up;
+        }
+    }
+
+    /// Keeps the rooms as they are declared: all at the start and now and then, one when it was changed.
+    async fn keep_rooms(self, mut drifted: UnboundedReceiver<OwnedRoomId>) {
+        let mut pause = Duration::from_millis(500);
+        loop {
+            match self.reconcile().await {
+                Ok(()) => {
+                    pause = Duration::from_millis(500);
+                    tokio::select! {
+                        room = drifted.recv() => if room.is_none() { return },
+                        () = sleep(ROUND) => {}
+                    }
+                    sleep(SETTLE).await;
+                    while drifted.try_recv().is_ok() {}
+                }
+                Err(error) => {
+                    tracing::warn!(error = %format!("{error:#}"), "the rooms wait to be looked at");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(10));
+                }
+            }
+        }
+    }
+
+    async fn reconcile(&self) -> anyhow::Result<()> {
+        let in_force = self.house.current.get();
+        self.house.homeserver.ensure_bot("Quarterdeck").await?;
+        let mut last = self.last.lock().await;
+        let report = rooms::reconcile(&self.house.homeserver, &self.house.storage, &in_force.ops).await?;
+        for (room, event) in report.news(last.as_ref()) {
+            self.house.storage.record(None, room.as_deref(), event).await?;
+        }
+        for room in &report.encrypted {
+            dispatch::say_that_it_is_encrypted(&self.house, room).await?;
+        }
+        *last = Some(report);
+        self.health.rooms.store(has_all_rooms(&self.house).await?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Reads the ops folder anew at SIGHUP. A folder with a mistake changes nothing.
+    async fn reload(self) {
+        let Ok(mut signals) = signal(SignalKind::hangup()) else { return };
+        while signals.recv().await.is_some() {
+            let next = match super::in_force(&self.folder) {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(error = %format!("{error:#}"), "the ops folder was not put in force; the old one stays");
+                    continue;
+                }
+            };
+            if let Err(error) = keep_version(&self.house.storage, &next).await {
+                tracing::error!(%error, "the ops folder was not put in force: it could not be recorded");
+                continue;
+            }
+            self.house.executor.replace_secrets(Secrets::new(next.ops.secrets.clone()));
+            let next = self.house.current.replace(next);
+            tracing::info!(folder = %next.ops.digest, rules = %next.rules.digest(), "the ops folder is in force");
+            if let Err(error) = self.reconcile().await {
+                tracing::warn!(error = %format!("{error:#}"), "the rooms wait to be looked at");
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! From what is said of a request to a message for the outbox.
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde_json::json;
+
+use crate::{
+    catalogue::Answers,
+    matrix::render::{self, Loudness, Placement},
+    model::{Message, RequestNumber, State, StateMark},
+    storage::{File, OutboxDraft, Request},
+};
+
+/// The key of an answer's content that tells programs of the request: its number, and where it stands.
+pub const REQUEST: &str = "org.quarterdeck.request";
+
+/// Where the answers to one command go.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// The room.
+    pub room: OwnedRoomId,
+    /// Who asked.
+    pub sender: OwnedUserId,
+    /// The command's own event, where an event carried it.
+    pub event: Option<OwnedEventId>,
+    /// Where in the room.
+    pub place: Placement,
+}
+
+impl Address {
+    /// The address of the answers to an event. `root` is the root of the thread it may be answered in.
+    pub fn of_event(
+        room: OwnedRoomId,
+        sender: OwnedUserId,
+        event: OwnedEventId,
+        root: Option<&OwnedEventId>,
+        answers: Answers,
+    ) -> Self {
+        let place = Placement::answer(&event, root.map(AsRef::as_ref), answers);
+        Self { room, sender, event: Some(event), place }
+    }
+
+    /// The address of the answers to a request that was recorded earlier.
+    pub fn of_request(request: &Request, answers: Answers) -> Self {
+        let root = request.thread_root.as_ref();
+        let place = match request.event_id.as_ref().or(root) {
+            Some(event) => Placement::answer(event, root.map(AsRef::as_ref), answers),
+            None => Placement::Timeline,
+        };
+        Self {
+            room: request.room.clone(),
+            sender: request.sender.clone(),
+            event: request.event_id.clone(),
+            place,
+        }
+    }
+
+    /// The answer that ends a request, or tells where it stands.
+    pub fn answer(
+        &self,
+        number: RequestNumber,
+        state: State,
+        message: &Message,
+        loudness: Loudness,
+    ) -> OutboxDraft {
+        let step = format!("request/{number}/{state}");
+        let mentions = if loudness == Loudness::Text { std::slice::from_ref(&self.sender) } else { &[] };
+        let mut content = render::message(message, &self.place, mentions, loudness, &step);
+        content[REQUEST] = json!({ "number": number, "state": state });
+        self.draft(step, Some(number), "m.room.message", content, None)
+    }
+
+    /// The whole output as a file, where the answer could show only a part of it.
+    pub fn whole_output(&self, number: RequestNumber, command: &str, output: &[u8]) -> OutboxDraft {
+        let step = format!("request/{number}/output");
+        let name = format!("{command}-{number}.txt");
+        let content = render::file(&name, "text/plain", output.len(), &self.place, &step);
+        let file = File { name, media_type: "text/plain".to_owned(), bytes: output.to_vec() };
+        self.draft(step, Some(number), "m.room.message", content, Some(file))
+    }
+
+    /// A line in the main timeline, for those whose client hides threads. Nothing where the answer is there itself.
+    pub fn timeline(&self, number: RequestNumber, message: &Message) -> Option<OutboxDraft> {
+        if !matches!(self.place, Placement::Thread { .. }) {
+            return None;
+        }
+        let step = format!("request/{number}/timeline");
+        let content = render::message(message, &Placement::Timeline, &[], Loudness::Notice, &step);
+        Some(self.draft(step, Some(number), "m.room.message", content, None))
+    }
+
+    /// The mark of a state on the command itself.
+    pub fn mark(&self, number: RequestNumber, mark: StateMark) -> Option<OutboxDraft> {
+        let event = self.event.as_ref()?;
+        let step = format!("request/{number}/mark/{mark:?}");
+        let content = render::reaction(event, mark, &step);
+        Some(self.draft(step, None, "m.reaction", content, None))
+    }
+
+    /// Something said about a request beside its answers; `step` names it among all that is said.
+    pub fn note(&self, step: String, number: Option<RequestNumber>, message: &Message) -> OutboxDraft {
+        let content = render::message(message, &self.place, &[], Loudness::Notice, &step);
+        self.draft(step, number, "m.room.message", content, None)
+    }
+
+    fn draft(
+        &self,
+        step: String,
+        request: Option<RequestNumber>,
+        kind: &str,
+        content: serde_json::Value,
+        file: Option<File>,
+    ) -> OutboxDraft {
+        OutboxDraft { step, room: self.room.clone(), request, kind: kind.to_owned(), content, file }
+    }
+}
+
+/// Something said in a room that belongs to no request.
+pub fn in_room(room: OwnedRoomId, step: String, message: &Message) -> OutboxDraft {
+    let content = render::message(message, &Placement::Timeline, &[], Loudness::Notice, &step);
+    OutboxDraft { step, room, request: None, kind: "m.room.message".to_owned(), content, file: None }
+}

@@ -1,0 +1,214 @@
+//! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
+
+use super::{pipeline::Asked, speech};
+use crate::{
+    audit,
+    catalogue::System,
+    command, knowledge,
+    matrix::render::Loudness,
+    model::{
+        Ending, Event, Invocation, Message, Outcome, OutputSummary, RequestNumber, Span, StateMark, Value,
+    },
+    policy::Permit,
+    storage::{Arrival, Error, Filter, InboxRow, Work},
+};
+
+/// How many entries `!audit` shows.
+const ENTRIES: i64 = 15;
+/// How many passages `!docs` shows.
+const PASSAGES: i64 = 3;
+
+/// Answers a built-in command.
+pub async fn conclude(
+    asked: &Asked<'_>,
+    mut work: Work,
+    row: &InboxRow,
+    permit: Permit,
+    invocation: &Invocation,
+    understood: bool,
+) -> Result<(), Error> {
+    let message = match answer(asked, &mut work, row, invocation).await {
+        Ok(message) => message,
+        Err(error) if error.is_away() => return Err(error),
+        Err(error) => {
+            tracing::error!(number = %asked.number, %error, "a built-in command failed");
+            Message::marked(StateMark::Failed)
+                .line([Span::text(format!("It could not be answered: {error}"))])
+        }
+    };
+    let failed = message.mark == Some(StateMark::Failed);
+    let outcome = Outcome {
+        ending: Ending::Exited { status: i32::from(failed) },
+        took_ms: 0,
+        output: OutputSummary::empty(),
+    };
+    work.permitted(asked.number, &permit, invocation, asked.in_force.ops.digest, None).await?;
+    work.conclude(permit, asked.number, &outcome, None).await?;
+    if !message.blocks.is_empty() {
+        let message = if understood {
+            let prefix = &asked.in_force.ops.settings.prefix;
+            message.line(speech::understood(prefix, &invocation.to_string()))
+        } else {
+            message
+        };
+        work.send(asked.address.answer(asked.number, outcome.state(), &message, Loudness::Notice));
+    }
+    metrics::counter!("quarterdeck_requests_total", "state" => outcome.state().name()).increment(1);
+    asked.house.conclude(work).await
+}
+
+async fn answer(
+    asked: &Asked<'_>,
+    work: &mut Work,
+    row: &InboxRow,
+    invocation: &Invocation,
+) -> Result<Message, Error> {
+    let ops = &asked.in_force.ops;
+    let text = |name: &str| match invocation.arguments.get(name) {
+        Some(Value::Text(text) | Value::System(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match invocation.command.as_str() {
+        "help" => {
+            let now = work.now();
+            Ok(command::help(ops, asked.room, |command| asked.may_ever(command, now), text("command")))
+        }
+        "commands" => {
+            let now = work.now();
+            Ok(command::commands(ops, asked.room, |command| asked.may_ever(command, now)))
+        }
+        "ping" => Ok(pong(asked, work, row)),
+        "docs" => {
+            let words = text("words").unwrap_or_default();
+            Ok(knowledge::found(words, &asked.house.storage.find_passages(words, PASSAGES).await?))
+        }
+        "audit" => match invocation.arguments.get("id") {
+            Some(Value::Integer(number)) => story(asked, work, RequestNumber(*number)).await,
+            _ => entries(asked, work).await,
+        },
+        "status" => status(asked, work, row, text("system")).await,
+        other => Ok(Message::marked(StateMark::Failed).line([Span::text(format!(
+            "`{other}` is built in, but nothing answers it. Tell the developers."
+        ))])),
+    }
+}
+
+fn pong(asked: &Asked<'_>, work: &Work, row: &InboxRow) -> Message {
+    let waited = work.now().duration_since(row.received_at).as_millis();
+    Message::marked(StateMark::Succeeded).line([
+        Span::text(format!(
+            "Here: the room, the rules and the log work. Decided {waited} ms after arrival · "
+        )),
+        Span::code(asked.number.to_string()),
+    ])
+}
+
+async fn entries(asked: &Asked<'_>, work: &mut Work) -> Result<Message, Error> {
+    let filter = Filter { room: Some(asked.address.room.clone()), ..Filter::default() };
+    let page = asked.house.storage.entries(&filter, None, ENTRIES).await?;
+    reads(asked, work, format!("the last {ENTRIES} entries of {}", asked.room.key));
+    Ok(audit::list(&asked.in_force.ops.settings.prefix, &page))
+}
+
+async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Result<Message, Error> {
+    reads(asked, work, format!("request {number}"));
+    // A request of another room is none of this room's business, and does not even exist here.
+    let request = asked.house.storage.request(number).await?;
+    let Some(request) = request.filter(|request| request.room == asked.address.room) else {
+        return Ok(Message::plain().line([
+            Span::text("There is no request "),
+            Span::code(number.to_string()),
+            Span::text(" in this room."),
+        ]));
+    };
+    let (entries, contents) = asked.house.storage.story(number).await?;
+    Ok(audit::story(&request, &entries, &contents))
+}
+
+/// Reading the log is on the log.
+fn reads(asked: &Asked<'_>, work: &mut Work, query: String) {
+    let event = Event::AuditRead { by: asked.sender.to_string(), query };
+    work.append(Some(asked.number), Some(&asked.address.room), event);
+}
+
+/// `!status`: the systems; `!status SYSTEM`: each of its status lines becomes work of its own, sent by
+/// the same person in the same place, and decided like everything else.
+async fn status(
+    asked: &Asked<'_>,
+    work: &mut Work,
+    row: &InboxRow,
+    system: Option<&str>,
+) -> Result<Message, Error> {
+    let ops = &asked.in_force.ops;
+    let prefix = &ops.settings.prefix;
+    let Some(system) = system.and_then(|key| ops.systems.get(key)) else {
+        if ops.systems.is_empty() {
+            return Ok(Message::plain().line([Span::text("No systems are declared.")]));
+        }
+        let items = ops.systems.values().map(|system| about(prefix, system)).collect();
+        return Ok(Message::plain().line([Span::text("The systems:")]).list(items));
+    };
+    if system.status.is_empty() {
+        return Ok(Message::plain().line([
+            Span::text("Nothing is declared that tells how "),
+            Span::code(system.key.clone()),
+            Span::text(format!(" is: its file systems/{}.toml has no status lines.", system.key)),
+        ]));
+    }
+    for (index, line) in system.status.iter().enumerate() {
+        if let Some(raw) = spoken(&row.raw, &format!("{prefix}{line}")) {
+            let external_id = format!("{}/{index}", row.external_id);
+            let (lane, claimed_at) = (row.lane.clone(), row.claimed_at);
+            work.enqueue(&Arrival { source: "status".to_owned(), external_id, lane, claimed_at, raw })
+                .await?;
+        }
+    }
+    // The lines' own answers are the answer.
+    Ok(Message::plain())
+}
+
+fn about(prefix: &str, system: &System) -> Vec<Span> {
+    let mut spans = vec![
+        Span::strong(system.key.clone()),
+        Span::text(format!(" {} · of {} · {}", system.summary, system.owner, system.criticality.name())),
+    ];
+    if !system.status.is_empty() {
+        spans.extend([Span::text(" · "), Span::code(format!("{prefix}status {}", system.key))]);
+    }
+    spans
+}
+
+/// The same event with another line in the place of what it said.
+fn spoken(raw: &[u8], line: &str) -> Option<Vec<u8>> {
+    let mut event: serde_json::Value = serde_json::from_slice(raw).ok()?;
+    let relation = event["content"]["m.relates_to"].take();
+    event["content"] = serde_json::json!({ "msgtype": "m.text", "body": line });
+    if !relation.is_null() {
+        event["content"]["m.relates_to"] = relation;
+    }
+    serde_json::to_vec(&event).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_line_is_said_by_the_same_person_in_the_same_thread() {
+        let raw = br#"{"sender":"@a:x","content":{"body":"!status web","format":"f","m.relates_to":{"rel_type":"m.thread","event_id":"$r"}}}"#;
+        let event: serde_json::Value =
+            serde_json::from_slice(&spoken(raw, "!web-status staging").unwrap()).unwrap();
+        assert_eq!(event["sender"], "@a:x");
+        assert_eq!(event["content"]["body"], "!web-status staging");
+        assert_eq!(event["content"]["m.relates_to"]["event_id"], "$r");
+        assert_eq!(event["content"].get("format"), None);
+    }
+
+    #[test]
+    fn every_built_in_command_has_an_answer() {
+        let source = include_str!("builtin.rs");
+        for command in crate::catalogue::builtins() {
+            assert!(source.contains(&format!("\"{}\" =>", command.name)), "{}", command.name);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The workers that claim work, and what all of them share.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ruma::{OwnedRoomId, OwnedServerName, RoomId, UserId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{in_force::Current, pipeline, recovery};
+use crate::{
+    executor::Executor,
+    matrix::{Homeserver, Outbox},
+    storage::{Error, Storage, Wanted, Work},
+};
+
+/// How many rooms are worked on at once. Deciding takes about a millisecond; the rest is the database.
+const WORKERS: usize = 4;
+
+/// What all requests share.
+pub struct House {
+    /// The database.
+    pub storage: Storage,
+    /// What runs programs.
+    pub executor: Executor,
+    /// The homeserver.
+    pub homeserver: Homeserver,
+    /// Where messages go to be sent.
+    pub outbox: Outbox,
+    /// The version of the ops folder in force.
+    pub current: Current,
+    /// The runs under way.
+    pub runs: Runs,
+    places: Arc<Semaphore>,
+    encrypted: Mutex<BTreeSet<OwnedRoomId>>,
+    drift: mpsc::UnboundedSender<OwnedRoomId>,
+    own_prefix: String,
+    own_server: OwnedServerName,
+}
+
+/// The runs under way: each gets a token that stops it, and all can be waited for.
+#[derive(Debug, Default)]
+pub struct Runs {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Runs {
+    /// A token that is cancelled when the server gives up waiting.
+    pub fn cancel_token(&self) -> CancellationToken {
+        self.stop.child_token()
+    }
+
+    /// Runs something to its end, whatever becomes of the one who asked.
+    pub fn spawn(&self, run: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(run);
+    }
+
+    /// How many run.
+    pub fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Waits for what runs, for `grace` at most; then stops it, and waits until its outcomes are recorded.
+    pub async fn finish(&self, grace: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(runs = self.tasks.len(), "stopping what still runs: the grace period is over");
+            self.stop.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    /// Stops what runs at once: another instance believes that we are dead.
+    pub async fn stop(&self) {
+        self.tasks.close();
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl House {
+    /// Puts together what requests share. The receiver tells of rooms whose state was changed by others.
+    pub fn new(
+        storage: Storage,
+        executor: Executor,
+        homeserver: Homeserver,
+        outbox: Outbox,
+        current: Current,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<OwnedRoomId>) {
+        let settings = current.get().ops.settings.clone();
+        let (drift, drifted) = mpsc::unbounded_channel();
+        let house = Self {
+            storage,
+            executor,
+            homeserver,
+            outbox,
+            current,
+            runs: Runs::default(),
+            places: Arc::new(Semaphore::new(settings.runs)),
+            encrypted: Mutex::default(),
+            drift,
+            own_prefix: format!("{}_", settings.bot),
+            own_server: settings.server_name,
+        };
+        (Arc::new(house), drifted)
+    }
+
+    /// Whether somebody is Quarterdeck itself, or another user of its namespace.
+    pub fn is_ours(&self, user: &UserId) -> bool {
+        user == self.homeserver.bot()
+            || (user.server_name() == self.own_server && user.localpart().starts_with(&self.own_prefix))
+    }
+
+    /// Has a room looked at: somebody else changed it.
+    pub fn look_at(&self, room: &RoomId) {
+        // Without a listener the server is stopping, and looks at all rooms when it starts.
+        let _ = self.drift.send(room.to_owned());
+    }
+
+    /// Whether this is the first encrypted message seen in a room since the start.
+    pub fn first_encrypted(&self, room: &RoomId) -> bool {
+        lock(&self.encrypted).insert(room.to_owned())
+    }
+
+    /// One of the places in which something may run, if one is free.
+    pub fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Commits a piece of work and has its messages sent.
+    pub async fn conclude(&self, work: Work) -> Result<(), Error> {
+        self.outbox.hand(work.done().await?);
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is replaced whole: a panic leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Claims work and takes it to its commit, until told to stop.
+pub struct Dispatcher {
+    house: Arc<House>,
+}
+
+impl Dispatcher {
+    /// A dispatcher over this house.
+    pub const fn new(house: Arc<House>) -> Self {
+        Self { house }
+    }
+
+    /// Ends what earlier lives left behind, in the database and among the machine's processes.
+    pub async fn recover(&self) -> Result<(), Error> {
+        recovery::interrupted(&self.house).await
+    }
+
+    /// Works until `stop`. Work under way is taken to its commit first.
+    pub async fn run(&self, stop: CancellationToken) {
+        let workers = (0..WORKERS).map(|_| worker(Arc::clone(&self.house), stop.clone()));
+        futures_util::future::join_all(workers).await;
+    }
+}
+
+async fn worker(house: Arc<House>, stop: CancellationToken) {
+    let mut bell = house.storage.bell();
+    let mut pause = Duration::from_millis(50);
+    while !stop.is_cancelled() {
+        let wanted = if house.places.available_permits() > 0 { Wanted::Anything } else { Wanted::Rows };
+        match step(&house, wanted).await {
+            Ok(true) => pause = Duration::from_millis(50),
+            Ok(false) => {
+                tokio::select! {
+                    () = bell.wait() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            Err(error) => {
+                // Nothing was committed: the work is still there.
+                tracing::warn!(%error, away = error.is_away(), "work waits");
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => {}
+                }
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+}
+
+/// Takes one piece of work to its commit. Says whether there was one.
+async fn step(house: &Arc<House>, wanted: Wanted) -> Result<bool, Error> {
+    let Some(work) = house.storage.claim(wanted).await? else { return Ok(false) };
+    let ticket = work.ticket();
+    match pipeline::process(house, work).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_away() => Err(error),
+        Err(error) => {
+            // For a reason of its own: counted, so that it cannot block its room for ever.
+            let failures = house.storage.count_failure(&ticket, &error.to_string()).await?;
+            tracing::error!(%error, failures, "a piece of work could not be processed");
+            Ok(true)
+        }
+    }
+}

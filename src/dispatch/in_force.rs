@@ -1,0 +1,58 @@
+//! The version of the ops folder that is in force.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ruma::ServerName;
+
+use crate::{
+    catalogue::{Join, Ops, Room, Team},
+    policy::Rules,
+};
+
+/// An ops folder with its rules compiled: in force as a whole or not at all.
+#[derive(Debug)]
+pub struct InForce {
+    /// What was declared.
+    pub ops: Ops,
+    /// The rules, compiled.
+    pub rules: Rules,
+}
+
+/// What is in force now. A request is decided under one version from its first step to its last: it
+/// takes the version once, with [`Current::get`].
+#[derive(Debug, Clone)]
+pub struct Current(Arc<RwLock<Arc<InForce>>>);
+
+impl Current {
+    /// Begins with this version.
+    pub fn new(first: InForce) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(first))))
+    }
+
+    /// The version in force.
+    pub fn get(&self) -> Arc<InForce> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another version in force.
+    pub fn replace(&self, next: InForce) -> Arc<InForce> {
+        let next = Arc::new(next);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        next
+    }
+}
+
+impl InForce {
+    /// Whether people of this homeserver may act in a room: ours, and those that the room's teams name;
+    /// in an open room, those that any team names.
+    pub fn admits(&self, room: &Room, server: &ServerName) -> bool {
+        let named = |team: &Team| team.homeservers.iter().any(|named| named == server);
+        server == self.ops.settings.server_name
+            || match room.join {
+                Join::Open => self.ops.teams.values().any(named),
+                Join::Invite | Join::Knock => {
+                    room.teams.iter().filter_map(|key| self.ops.teams.get(key)).any(named)
+                }
+            }
+    }
+}

@@ -1,0 +1,69 @@
+//! What somebody may run at all, for the marks in `!help`.
+//!
+//! The rules decide invocations, not commands. So a command counts as somebody's own if they permit at
+//! least one invocation of it: each choice and each system is tried, and one value of what has too many
+//! to try. A rule that speaks of such a value can make the mark too hopeful or too shy; the decision
+//! itself is made when the command is sent, and never from a mark.
+
+use std::collections::BTreeMap;
+
+use super::pipeline::Asked;
+use crate::{
+    catalogue::{Argument, ArgumentType, Command},
+    command,
+    model::{Invocation, Timestamp, Value},
+    policy::Decision,
+};
+
+/// How many invocations of a command are tried.
+const MOST: usize = 128;
+
+impl Asked<'_> {
+    /// Whether the rules permit the sender at least one invocation of this command here.
+    pub fn may_ever(&self, command: &Command, now: Timestamp) -> bool {
+        let mut tried: Vec<BTreeMap<String, Value>> = vec![BTreeMap::new()];
+        for argument in &command.arguments {
+            let values = self.samples(argument);
+            let mut longer = Vec::new();
+            for arguments in &tried {
+                if !argument.required && argument.default.is_none() {
+                    longer.push(arguments.clone());
+                }
+                for value in &values {
+                    let mut arguments = arguments.clone();
+                    arguments.insert(argument.name.clone(), value.clone());
+                    longer.push(arguments);
+                }
+            }
+            longer.truncate(MOST);
+            tried = longer;
+        }
+        tried.into_iter().any(|arguments| {
+            let mut invocation = Invocation { command: command.name.clone(), arguments, subject: None };
+            invocation.subject =
+                command.subject.as_deref().and_then(|subject| command::fill(subject, &invocation));
+            matches!(self.decide(&invocation, now), Decision::Permitted(_))
+        })
+    }
+
+    fn samples(&self, argument: &Argument) -> Vec<Value> {
+        self.samples_of(&argument.kind, argument.default.as_ref())
+    }
+
+    fn samples_of(&self, kind: &ArgumentType, default: Option<&Value>) -> Vec<Value> {
+        match kind {
+            ArgumentType::Choice(choices) => choices.iter().cloned().map(Value::Choice).collect(),
+            ArgumentType::System => self.in_force.ops.systems.keys().cloned().map(Value::System).collect(),
+            ArgumentType::Boolean => vec![Value::Boolean(false), Value::Boolean(true)],
+            _ if default.is_some() => default.into_iter().cloned().collect(),
+            ArgumentType::Text { .. } => vec![Value::Text("x".to_owned())],
+            ArgumentType::Integer { min, .. } => vec![Value::Integer(*min)],
+            ArgumentType::Duration { min, .. } => vec![Value::Duration(*min)],
+            ArgumentType::User => vec![Value::User(self.sender.to_owned())],
+            ArgumentType::Room => vec![Value::Room(self.address.room.clone())],
+            ArgumentType::List { items, .. } => {
+                self.samples_of(items, None).into_iter().map(|value| Value::List(vec![value])).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! What becomes of a piece of work: the one path from a message to a recorded decision and its start.
+//!
+//! Everything here is written in the work's own database transaction. Nothing has an effect before its
+//! commit, so that an error or a death anywhere leaves the work to be done again, whole.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use ruma::UserId;
+use serde_json::Value;
+
+use super::{
+    answers::Address,
+    builtin,
+    dispatcher::House,
+    event::{Incoming, Kind},
+    in_force::InForce,
+    room_events, running, speech,
+};
+use crate::{
+    catalogue::{Command, Room, RunKind},
+    command::{self, Parsed, Recognised},
+    matrix::render::{Loudness, Placement},
+    model::{Event, Invocation, Message, RequestNumber, State},
+    policy::{Action, Decision, Permit, Question, Refusal, Why},
+    storage::{ContentKind, Error, InboxRow, Membership, NewRequest, Standing, Start, Work},
+};
+
+/// Takes a piece of work to its commit.
+pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
+    if let Some(request) = work.queued().cloned() {
+        return running::start_queued(house, work, request).await;
+    }
+    let Some(row) = work.row().cloned() else { return Ok(()) };
+    if work.is_poisoned() {
+        return room_events::unprocessable(house, work, &row).await;
+    }
+    let incoming = match Incoming::parse(&row.raw) {
+        Ok(incoming) => incoming,
+        Err(reason) => {
+            metrics::counter!("quarterdeck_events_malformed_total").increment(1);
+            tracing::warn!(event.id = row.external_id, reason, "passed over an event that cannot be read");
+            return work.done().await.map(drop);
+        }
+    };
+    if house.is_ours(&incoming.sender) && !matches!(incoming.kind, Kind::Member { .. }) {
+        return work.done().await.map(drop);
+    }
+    match &incoming.kind {
+        Kind::Message(content) => message(house, work, &row, &incoming, content).await,
+        _ => room_events::process(house, work, incoming).await,
+    }
+}
+
+/// A message: talk among people, or a command.
+async fn message(
+    house: &Arc<House>,
+    mut work: Work,
+    row: &InboxRow,
+    incoming: &Incoming,
+    content: &Value,
+) -> Result<(), Error> {
+    let in_force = house.current.get();
+    let settings = &in_force.ops.settings;
+
+    // Is it said to us, in one of our rooms?
+    let said = command::recognise(&settings.prefix, house.homeserver.bot(), content);
+    let text = match &said {
+        Recognised::Talk => return work.done().await.map(drop),
+        Recognised::Command(line) => line.text.clone(),
+        Recognised::Refused { text, .. } => text.clone(),
+    };
+    let Some(standing) = work.standing(&incoming.room_id, &incoming.sender).await? else {
+        return work.done().await.map(drop);
+    };
+    let Some(room) = in_force.ops.rooms.get(&standing.key) else {
+        return work.done().await.map(drop);
+    };
+
+    // It is on the record from here on, whatever becomes of it.
+    let root = Placement::thread_root(&incoming.event_id, content);
+    let number = work
+        .open_request(NewRequest {
+            door: row.source.clone(),
+            sender: incoming.sender.clone(),
+            room: incoming.room_id.clone(),
+            event_id: (row.source == "matrix").then(|| incoming.event_id.clone()),
+            thread_root: root.clone(),
+            claimed_at: incoming.claimed_at,
+            received_at: row.received_at,
+            text,
+        })
+        .await?;
+    let address = Address::of_event(
+        incoming.room_id.clone(),
+        incoming.sender.clone(),
+        incoming.event_id.clone(),
+        root.as_ref(),
+        room.answers,
+    );
+    let asked = Asked {
+        house,
+        in_force: &in_force,
+        room,
+        standing: &standing,
+        sender: &incoming.sender,
+        number,
+        address,
+    };
+
+    // May anything be run for this sender, here and now?
+    if let Some(no) = asked.barred(incoming.claimed_at, row.received_at, work.now()) {
+        return asked.refuse(work, no).await;
+    }
+    // What is meant?
+    let parsed = match said {
+        Recognised::Command(line) => command::parse(&in_force.ops, room, &line),
+        Recognised::Refused { mistake, .. } => Err(mistake),
+        Recognised::Talk => unreachable!("talk has returned above"),
+    };
+    let Parsed { invocation, command, understood } = match parsed {
+        Ok(parsed) => parsed,
+        Err(mistake) => {
+            return asked.refuse(work, No::unreadable(mistake.message(&settings.prefix))).await;
+        }
+    };
+    // What do the rules say?
+    let permit = match asked.decide(&invocation, work.now()) {
+        Decision::Permitted(permit) => permit,
+        Decision::Refused(refusal) => {
+            return asked.refuse(work, No::by_rules(refusal, &command, invocation)).await;
+        }
+    };
+    // Do it: answer at once, or record the start and run.
+    match command.run.kind {
+        RunKind::Builtin => builtin::conclude(&asked, work, row, permit, &invocation, understood).await,
+        RunKind::Process { .. } => asked.start(work, permit, command, invocation, understood).await,
+    }
+}
+
+/// A request on its way through the pipeline.
+pub struct Asked<'a> {
+    /// What all requests share.
+    pub house: &'a Arc<House>,
+    /// The version it is decided under.
+    pub in_force: &'a InForce,
+    /// The room it was asked in.
+    pub room: &'a Room,
+    /// Its sender's standing there.
+    pub standing: &'a Standing,
+    /// Its sender.
+    pub sender: &'a UserId,
+    /// Its number.
+    pub number: RequestNumber,
+    /// Where its answers go.
+    pub address: Address,
+}
+
+/// Why something is not run, for the record and for the room.
+pub struct No {
+    /// The kind of reason.
+    why: &'static str,
+    /// What is answered, if anything is.
+    answer: Option<Message>,
+    /// What was understood so far.
+    understood: Option<(Arc<Command>, Invocation)>,
+    /// What the rules said, if they were asked.
+    refusal: Option<Refusal>,
+}
+
+impl No {
+    pub(super) const fn plain(why: &'static str, answer: Option<Message>) -> Self {
+        Self { why, answer, understood: None, refusal: None }
+    }
+
+    const fn unreadable(answer: Message) -> Self {
+        Self::plain("unreadable", Some(answer))
+    }
+
+    /// The rules' no.
+    pub fn by_rules(refusal: Refusal, command: &Arc<Command>, invocation: Invocation) -> Self {
+        let why = match refusal.why {
+            Why::NothingPermits | Why::Forbidden => "rules",
+            Why::Evaluation => "evaluation",
+        };
+        let answer = Some(speech::refused(&refusal, &invocation.command));
+        Self { why, answer, understood: Some((Arc::clone(command), invocation)), refusal: Some(refusal) }
+    }
+}
+
+impl Asked<'_> {
+    /// What bars everything this sender could send here and now: a server that no team of the room
+    /// names, an age beyond the limit, a membership that ended.
+    fn barred(&self, claimed_at: Timestamp, received_at: Timestamp, now: Timestamp) -> Option<No> {
+        let limits = &self.in_force.ops.settings;
+        let server = self.sender.server_name();
+        if !self.in_force.admits(self.room, server) {
+            // Nothing is said to strangers: they are on the record, and that is all.
+            return Some(No::plain("server", None));
+        }
+        let ahead = claimed_at.duration_since(received_at);
+        if ahead > SignedDuration::from_secs(60) {
+            return Some(No::plain("stale", Some(speech::from_the_future(ahead, server.as_str()))));
+        }
+        let age = now.duration_since(claimed_at).max(now.duration_since(received_at));
+        if age > limits.stale_after {
+            return Some(No::plain("stale", Some(speech::stale(age))));
+        }
+        if self.standing.membership != Some(Membership::Join) {
+            return Some(No::plain("membership", Some(speech::not_a_member(self.room))));
+        }
+        None
+    }
+
+    /// Asks the rules.
+    pub fn decide(&self, invocation: &Invocation, now: Timestamp) -> Decision {
+        self.in_force.rules.decide(&Question {
+            principal: self.sender,
+            power_level: self.standing.power_level,
+            room: &self.room.key,
+            now,
+            action: Action::Run(invocation),
+        })
+    }
+
+    /// Records that it is not run, and answers why.
+    pub async fn refuse(&self, mut work: Work, no: No) -> Result<(), Error> {
+        self.write_refusal(&mut work, State::Received, no).await?;
+        self.house.conclude(work).await
+    }
+
+    /// Writes a refusal into the work, without concluding it.
+    pub async fn write_refusal(&self, work: &mut Work, from: State, no: No) -> Result<(), Error> {
+        let number = self.number;
+        let json = |value: &Value| value.to_string().into_bytes();
+        let words = no.answer.as_ref().map_or_else(String::new, plain);
+        let reason = work.content(number, ContentKind::Reason, words.as_bytes());
+        let invocation = no.understood.as_ref().map(|(_, invocation)| {
+            let bytes = serde_json::to_vec(invocation).unwrap_or_default();
+            work.content(number, ContentKind::Invocation, &bytes)
+        });
+        let inputs = no
+            .refusal
+            .as_ref()
+            .map(|refusal| work.content(number, ContentKind::Inputs, &json(&refusal.inputs)));
+        let event = Event::CommandRefused {
+            why: no.why.to_owned(),
+            command: no.understood.as_ref().map(|(command, _)| command.name.clone()),
+            subject: no.understood.and_then(|(_, invocation)| invocation.subject),
+            invocation,
+            inputs,
+            reason,
+            policies: no.refusal.map(|refusal| refusal.policies).unwrap_or_default(),
+            rules: self.in_force.rules.digest(),
+        };
+        work.transition(number, from, State::Refused, event).await?;
+        if let Some(answer) = no.answer {
+            work.send(self.address.answer(number, State::Refused, &answer, Loudness::Notice));
+        }
+        metrics::counter!("quarterdeck_requests_total", "state" => "refused").increment(1);
+        Ok(())
+    }
+
+    /// Records the permission and the start in one commit, then runs. Where its lock is taken, or no
+    /// place is free, it stays queued and comes back as work.
+    async fn start(
+        &self,
+        mut work: Work,
+        permit: Permit,
+        command: Arc<Command>,
+        invocation: Invocation,
+        understood: bool,
+    ) -> Result<(), Error> {
+        let lock = command.run.lock.as_deref().and_then(|lock| command::fill(lock, &invocation));
+        let ops = self.in_force.ops.digest;
+        work.permitted(self.number, &permit, &invocation, ops, lock.as_deref()).await?;
+        let Some(place) = self.house.take_place() else {
+            work.queue(self.number, &self.address, "a free place");
+            return self.house.conclude(work).await;
+        };
+        let about = running::About {
+            address: self.address.clone(),
+            understood: understood.then(|| invocation.to_string()),
+            place,
+        };
+        match work.start(permit, self.number, Arc::clone(&command), invocation).await? {
+            Start::Pending(pending) => running::commit_and_run(self.house, work, pending, about).await,
+            Start::Busy { lock } => {
+                work.queue(self.number, &self.address, &lock);
+                self.house.conclude(work).await
+            }
+        }
+    }
+}
+
+/// What is written where a request has to wait.
+trait Queue {
+    fn queue(&mut self, number: RequestNumber, address: &Address, lock: &str);
+}
+
+impl Queue for Work {
+    fn queue(&mut self, number: RequestNumber, address: &Address, lock: &str) {
+        let room = address.room.clone();
+        self.append(Some(number), Some(&room), Event::RunQueued { lock: lock.to_owned() });
+        let message = speech::queued(number, lock);
+        self.send(address.answer(number, State::Queued, &message, Loudness::Notice));
+        if let Some(mark) = address.mark(number, crate::model::StateMark::Waiting) {
+            self.send(mark);
+        }
+    }
+}
+
+/// A message as plain text, for the record.
+fn plain(message: &Message) -> String {
+    use crate::model::{Block, Span};
+    let line = |spans: &[Span]| {
+        spans
+            .iter()
+            .map(|span| match span {
+                Span::Text(text) | Span::Code(text) | Span::Strong(text) | Span::Emphasis(text) => {
+                    text.as_str()
+                }
+            })
+            .collect::<String>()
+    };
+    let blocks = message.blocks.iter().map(|block| match block {
+        Block::Line(spans) => line(spans),
+        Block::List(items) => items.iter().map(|item| line(item)).collect::<Vec<_>>().join("\n"),
+        Block::Verbatim(text) => text.clone(),
+    });
+    blocks.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,60 @@
+//! What an earlier life left behind: runs whose outcome nobody knows.
+
+use super::{answers::Address, dispatcher::House, speech};
+use crate::{
+    catalogue::Answers,
+    matrix::render::Loudness,
+    model::{Ending, Outcome, OutputSummary, State},
+    storage::{Error, Finished, InterruptedRun},
+};
+
+/// Ends the processes of dead boots' runs, records these runs as interrupted, and says so in their rooms.
+pub async fn interrupted(house: &House) -> Result<(), Error> {
+    for run in house.storage.interrupted_runs().await? {
+        interrupt(house, run).await?;
+    }
+    Ok(())
+}
+
+async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
+    let number = run.request.number;
+    let leftover = match house.executor.end_leftover(run.attempt).await {
+        Ok(leftover) => leftover,
+        Err(error) => {
+            tracing::error!(%number, %error, "could not look for what is left of an interrupted run");
+            None
+        }
+    };
+    let (kept, output) = leftover
+        .map_or_else(|| (Vec::new(), OutputSummary::empty()), |leftover| (leftover.kept, leftover.output));
+    let took = house.storage.now().duration_since(run.started_at);
+    let outcome = Outcome {
+        ending: Ending::Interrupted,
+        took_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+        output,
+    };
+    let in_force = house.current.get();
+    let command = run.request.invocation.as_ref().map_or("a command", |invocation| &invocation.command);
+    let key = house.storage.room_by_id(&run.request.room).await?;
+    let room = key.and_then(|key| in_force.ops.rooms.get(&key));
+    let address = Address::of_request(&run.request, room.map_or(Answers::Thread, |room| room.answers));
+    let message = speech::interrupted(
+        &in_force.ops.settings.prefix,
+        number,
+        command,
+        String::from_utf8_lossy(&kept).trim_end(),
+    );
+    // Somebody waits for this and must look: it makes a sound.
+    let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
+    let kept = (!kept.is_empty()).then_some(&kept[..]);
+    if let Finished::Recorded(messages) =
+        house.storage.finish(run.attempt, &outcome, kept, vec![answer]).await?
+    {
+        metrics::counter!("quarterdeck_requests_total", "state" => "interrupted").increment(1);
+        house.outbox.hand(messages);
+    }
+    if let Err(error) = house.executor.forget(run.attempt) {
+        tracing::warn!(%number, %error, "could not remove what was spooled of a run");
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Everything that happens in a room beside commands: memberships, power levels, edits, redactions.
+
+use std::sync::Arc;
+
+use ruma::{OwnedEventId, OwnedUserId, RoomId};
+
+use super::{
+    answers::Address,
+    dispatcher::House,
+    event::{Incoming, Kind},
+    said_of_rooms, speech,
+};
+use crate::{
+    catalogue::{Answers, Room},
+    matrix,
+    model::{Event, State},
+    storage::{ContentKind, Error, InboxRow, Member, Membership, Request, Work},
+};
+
+/// Takes an event that is no message to its commit.
+pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> Result<(), Error> {
+    let Incoming { event_id, room_id, sender, kind, .. } = incoming;
+    let in_force = house.current.get();
+    let key = work.standing(&room_id, &sender).await?.map(|standing| standing.key);
+    let Some(room) = key.and_then(|key| in_force.ops.rooms.get(&key)) else {
+        // Elsewhere nothing concerns us but an invitation.
+        if matches!(&kind, Kind::Member { user, membership } if user == house.homeserver.bot() && membership == "invite")
+        {
+            invited(house, &mut work, &room_id, &sender).await;
+        }
+        return house.conclude(work).await;
+    };
+    match kind {
+        Kind::Member { user, membership } => {
+            member(house, &mut work, &room_id, &sender, user, &membership).await?;
+        }
+        Kind::Edit { target, text } => {
+            edited(&mut work, room, &room_id, &event_id, &sender, &target, &text).await?;
+        }
+        Kind::Redaction { target } => {
+            redacted(&mut work, room, &room_id, &event_id, &sender, &target).await?;
+        }
+        Kind::State { event_type, content } => {
+            if event_type == "m.room.power_levels" {
+                work.set_power_levels(&room_id, &content).await?;
+            }
+            house.look_at(&room_id);
+        }
+        Kind::Encrypted => encrypted(house, &mut work, &room_id),
+        Kind::Message(_) | Kind::Other => {}
+    }
+    house.conclude(work).await
+}
+
+/// A row that failed again and again for a reason of its own is recorded, answered and passed.
+pub async fn unprocessable(house: &Arc<House>, mut work: Work, row: &InboxRow) -> Result<(), Error> {
+    let reason = "it failed three times; the server's log has the reason".to_owned();
+    let event = Event::CommandUnprocessable { external_id: row.external_id.clone(), reason };
+    let incoming = Incoming::parse(&row.raw).ok();
+    let room = incoming.as_ref().map(|incoming| incoming.room_id.clone());
+    work.append(None, room.as_deref(), event);
+    let standing = match &incoming {
+        Some(incoming) => work.standing(&incoming.room_id, &incoming.sender).await?,
+        None => None,
+    };
+    if let Some(incoming) = incoming.filter(|_| standing.is_some()) {
+        let root = incoming.event_id.clone();
+        let address = Address::of_event(
+            incoming.room_id,
+            incoming.sender,
+            incoming.event_id,
+            Some(&root),
+            Answers::Thread,
+        );
+        let step = format!("unprocessable/{}", row.id);
+        work.send(address.note(step, None, &speech::unprocessable()));
+    }
+    metrics::counter!("quarterdeck_requests_total", "state" => "unprocessable").increment(1);
+    house.conclude(work).await
+}
+
+async fn member(
+    house: &House,
+    work: &mut Work,
+    room: &RoomId,
+    by: &OwnedUserId,
+    user: OwnedUserId,
+    membership: &str,
+) -> Result<(), Error> {
+    let kind = match membership {
+        "join" => Membership::Join,
+        "invite" => Membership::Invite,
+        "knock" => Membership::Knock,
+        "ban" => Membership::Ban,
+        _ => Membership::Leave,
+    };
+    let user_is_us = user == house.homeserver.bot();
+    work.set_member(room, &Member { user: user.clone(), membership: kind }).await?;
+    let event = Event::MemberChanged { user, membership: membership.to_owned(), by: by.clone() };
+    work.append(None, Some(room), event);
+    let about_us = user_is_us && kind != Membership::Join;
+    if about_us || kind == Membership::Knock {
+        house.look_at(room);
+    }
+    Ok(())
+}
+
+/// Somebody invites Quarterdeck into a room of theirs: only administrators may.
+async fn invited(house: &House, work: &mut Work, room: &RoomId, by: &OwnedUserId) {
+    let in_force = house.current.get();
+    if in_force.ops.settings.administrators.contains(by) {
+        if let Err(error) = house.homeserver.join(room).await {
+            tracing::warn!(room.id = %room, %by, %error, "could not follow an administrator's invitation");
+        }
+        return;
+    }
+    let rooms: Vec<_> = in_force.ops.rooms.values().map(|room| room.alias.as_str()).collect();
+    let reason = said_of_rooms::not_here(&rooms);
+    match house.homeserver.leave(room, Some(&reason)).await {
+        Ok(()) => work.append(None, Some(room), Event::InvitationDeclined { by: by.clone() }),
+        Err(error) => tracing::warn!(room.id = %room, %by, %error, "could not decline an invitation"),
+    }
+}
+
+async fn edited(
+    work: &mut Work,
+    declared: &Room,
+    room: &RoomId,
+    event_id: &OwnedEventId,
+    by: &OwnedUserId,
+    target: &OwnedEventId,
+    text: &str,
+) -> Result<(), Error> {
+    let Some(request) = work.request_by_event(room, target).await? else { return Ok(()) };
+    // Nobody edits somebody else's message; a homeserver that lets it pass is not believed.
+    if request.sender != *by {
+        return Ok(());
+    }
+    let text = work.content(request.number, ContentKind::Text, text.as_bytes());
+    let event = Event::MessageEdited { event_id: target.clone(), by: by.clone(), text };
+    work.append(Some(request.number), Some(room), event);
+    note(work, declared, &request, event_id, true);
+    Ok(())
+}
+
+async fn redacted(
+    work: &mut Work,
+    declared: &Room,
+    room: &RoomId,
+    event_id: &OwnedEventId,
+    by: &OwnedUserId,
+    target: &OwnedEventId,
+) -> Result<(), Error> {
+    let Some(request) = work.request_by_event(room, target).await? else { return Ok(()) };
+    let event = Event::MessageRedacted { event_id: target.clone(), by: by.clone() };
+    work.append(Some(request.number), Some(room), event);
+    if request.state == State::Queued {
+        let event = Event::CommandCancelled { by: by.clone() };
+        work.transition(request.number, State::Queued, State::Cancelled, event).await?;
+        let address = Address::of_request(&request, declared.answers);
+        let message = speech::cancelled_before_start(by, request.number);
+        let loudness = matrix::render::Loudness::Notice;
+        work.send(address.answer(request.number, State::Cancelled, &message, loudness));
+        return Ok(());
+    }
+    note(work, declared, &request, event_id, false);
+    Ok(())
+}
+
+/// Says in the request's thread that its message was changed, and that the record was not.
+fn note(work: &mut Work, room: &Room, request: &Request, event_id: &OwnedEventId, edited: bool) {
+    let address = Address::of_request(request, room.answers);
+    let message = speech::what_was_recorded_stays(request.number, edited);
+    work.send(address.note(format!("note/{event_id}"), None, &message));
+}
+
+/// In a room of ours that somebody has encrypted, silence would be the worst answer.
+fn encrypted(house: &House, work: &mut Work, room: &RoomId) {
+    if house.first_encrypted(room) {
+        work.send(said_of_rooms::cannot_read(room.to_owned()));
+    }
+}
+
+/// Says, once ever, that a room of ours is encrypted and that nothing will be run in it.
+pub async fn say_that_it_is_encrypted(house: &House, room: &RoomId) -> Result<(), Error> {
+    if house.first_encrypted(room) {
+        let line = said_of_rooms::cannot_read(room.to_owned());
+        house.outbox.hand(house.storage.say(vec![line]).await?);
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! From a committed start to a committed outcome.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    answers::Address,
+    dispatcher::House,
+    pipeline::{Asked, No},
+    speech,
+};
+use crate::{
+    catalogue::{Command, Effect},
+    executor::{NoSink, Ran},
+    matrix::render::{Loudness, preview},
+    model::{Invocation, RequestNumber, SignedDuration, State, StateMark},
+    policy::Decision,
+    storage::{
+        Error, Finished, Membership, OutboxDraft, PendingWarrant, Request, Start, Started, Warrant, Work,
+    },
+};
+
+/// How long a run may take before a mark on its command says that it runs.
+const A_MOMENT: Duration = Duration::from_secs(2);
+/// From this length on, a run's answer makes a sound for the one who asked.
+const WAITED_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+/// What the answer to a run needs.
+pub struct About {
+    /// Where the answer goes.
+    pub address: Address,
+    /// What was understood, where what was typed had to be repaired.
+    pub understood: Option<String>,
+    /// One of the places in which something may run; given back when this is dropped.
+    pub place: OwnedSemaphorePermit,
+}
+
+/// Commits the decision with the start; then, and only then, runs.
+pub async fn commit_and_run(
+    house: &Arc<House>,
+    work: Work,
+    pending: PendingWarrant,
+    about: About,
+) -> Result<(), Error> {
+    let Started { warrant, messages } = work.done_starting(pending).await?;
+    house.outbox.hand(messages);
+    if let Some(warrant) = warrant {
+        house.runs.spawn(run(Arc::clone(house), warrant, about));
+    }
+    Ok(())
+}
+
+/// A request that was queued comes back: everything is decided anew, then it starts, stays queued, or is refused.
+pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) -> Result<(), Error> {
+    let in_force = house.current.get();
+    let Some((invocation, standing)) =
+        request.invocation.clone().zip(work.standing(&request.room, &request.sender).await?)
+    else {
+        return work
+            .failed("a queued request without an invocation, or in a room that is not ours")
+            .await
+            .map(drop);
+    };
+    let Some(room) = in_force.ops.rooms.get(&standing.key) else {
+        return work.failed("a queued request in a room that the ops folder no longer has").await.map(drop);
+    };
+    let asked = Asked {
+        house,
+        in_force: &in_force,
+        room,
+        standing: &standing,
+        sender: &request.sender,
+        number: request.number,
+        address: Address::of_request(&request, room.answers),
+    };
+    let command = in_force.ops.commands.get(&invocation.command).cloned();
+    let Some(command) = command.filter(|command| room.commands.contains(&command.name)) else {
+        let no = No::no_longer_here(&invocation);
+        asked.write_refusal(&mut work, State::Queued, no).await?;
+        return house.conclude(work).await;
+    };
+    if standing.membership != Some(Membership::Join) || !in_force.admits(room, request.sender.server_name()) {
+        asked.write_refusal(&mut work, State::Queued, No::left(room)).await?;
+        return house.conclude(work).await;
+    }
+    let permit = match asked.decide(&invocation, work.now()) {
+        Decision::Permitted(permit) => permit,
+        Decision::Refused(refusal) => {
+            asked
+                .write_refusal(&mut work, State::Queued, No::by_rules(refusal, &command, invocation))
+                .await?;
+            return house.conclude(work).await;
+        }
+    };
+    // Without a free place the work is dropped, and found again when a run has ended.
+    let Some(place) = house.take_place() else { return Ok(()) };
+    let lock = command.run.lock.as_deref().and_then(|lock| crate::command::fill(lock, &invocation));
+    work.permitted(request.number, &permit, &invocation, in_force.ops.digest, lock.as_deref()).await?;
+    let about = About { address: asked.address.clone(), understood: None, place };
+    match work.start(permit, request.number, command, invocation).await? {
+        Start::Pending(pending) => commit_and_run(house, work, pending, about).await,
+        // Taken in the meantime: it waits on, and nothing needs saying.
+        Start::Busy { .. } => Ok(()),
+    }
+}
+
+/// Runs a warrant and has its outcome recorded.
+async fn run(house: Arc<House>, warrant: Warrant, about: About) {
+    let (number, command) = (warrant.number(), Arc::clone(warrant.command()));
+    let cancel = house.runs.cancel_token();
+    let marked = {
+        let running = house.executor.run(warrant, cancel, &NoSink);
+        tokio::pin!(running);
+        let mut marked = false;
+        loop {
+            tokio::select! {
+                ran = &mut running => break (ran, marked),
+                () = tokio::time::sleep(A_MOMENT), if !marked => {
+                    marked = true;
+                    say_that_it_runs(&house, number, &about.address).await;
+                }
+            }
+        }
+    };
+    let (ran, marked) = marked;
+    let drafts = drafts(&house, &command, &ran, &about, marked);
+    record(&house, &ran, drafts).await;
+    drop(about.place);
+    house.storage.bell().ring();
+}
+
+/// Puts the mark of a running command on its message. Decoration: where it fails, nothing is lost.
+async fn say_that_it_runs(house: &House, number: RequestNumber, address: &Address) {
+    let Some(mark) = address.mark(number, StateMark::Running) else { return };
+    match house.storage.say(vec![mark]).await {
+        Ok(messages) => house.outbox.hand(messages),
+        Err(error) => tracing::warn!(%number, %error, "could not mark a running command"),
+    }
+}
+
+/// What is said of an outcome, the answer first.
+fn drafts(house: &House, command: &Command, ran: &Ran, about: &About, marked: bool) -> Vec<OutboxDraft> {
+    let (number, outcome, address) = (ran.number, &ran.outcome, &about.address);
+    let prefix = house.current.get().ops.settings.prefix.clone();
+    let state = outcome.state();
+    let mut message = speech::outcome(&prefix, number, command, outcome, &ran.kept);
+    let headline = message.clone();
+    if let Some(line) = &about.understood {
+        message = message.line(speech::understood(&prefix, line));
+    }
+    let long = SignedDuration::from_millis(outcome.took_ms) > WAITED_FOR;
+    let loudness = if long { Loudness::Text } else { Loudness::Notice };
+    let mut drafts = vec![address.answer(number, state, &message, loudness)];
+    if !preview(&ran.kept).whole {
+        drafts.push(address.whole_output(number, &command.name, &ran.kept));
+    }
+    if command.effect != Effect::Read {
+        let line = speech::in_the_timeline(&address.sender, command, &headline);
+        drafts.extend(address.timeline(number, &line));
+    }
+    if marked && let Some(mark) = message.mark {
+        drafts.extend(address.mark(number, mark));
+    }
+    drafts
+}
+
+/// Records an outcome, however long the database is away; then the spool may go.
+async fn record(house: &House, ran: &Ran, drafts: Vec<OutboxDraft>) {
+    let kept = (!ran.kept.is_empty()).then_some(&ran.kept[..]);
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match house.storage.finish(ran.attempt, &ran.outcome, kept, drafts.clone()).await {
+            Ok(finished) => {
+                if let Finished::Recorded(messages) = finished {
+                    house.outbox.hand(messages);
+                    let state = ran.outcome.state().name();
+                    metrics::counter!("quarterdeck_requests_total", "state" => state).increment(1);
+                } else {
+                    tracing::warn!(number = %ran.number, "a run ended after its request had been given a final state");
+                }
+                break;
+            }
+            // The outcome is known, and nobody else knows it: it is worth waiting for.
+            Err(error) if error.is_away() => {
+                tracing::warn!(number = %ran.number, %error, "an outcome waits to be recorded");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+            Err(error) => {
+                // What was spooled stays, and the next start calls the run interrupted.
+                tracing::error!(number = %ran.number, %error, "an outcome could not be recorded");
+                return;
+            }
+        }
+    }
+    if let Err(error) = house.executor.forget(ran.attempt) {
+        tracing::warn!(number = %ran.number, %error, "could not remove what was spooled of a run");
+    }
+}
+
+impl No {
+    /// The command was there when it was queued, and is not any more.
+    fn no_longer_here(invocation: &Invocation) -> Self {
+        Self::plain("unreadable", Some(speech::no_longer_here(&invocation.command)))
+    }
+
+    /// Who asked is not there any more.
+    fn left(room: &crate::catalogue::Room) -> Self {
+        Self::plain("membership", Some(speech::not_a_member(room)))
+    }
+}

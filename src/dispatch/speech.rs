@@ -1,0 +1,286 @@
+//! What is said of a request, in words: outcome first, then the one thing to do next.
+//!
+//! Pure. Every phrase of an answer about a request stands here, so that the tone can be read in one place.
+
+use jiff::SignedDuration;
+use ruma::UserId;
+
+use crate::{
+    catalogue::{Command, Effect, Room},
+    model::{Block, Ending, Message, Outcome, RequestNumber, Span, StateMark},
+    policy::{Refusal, Why},
+};
+
+/// The most lines of output that an answer shows; the rest is told of.
+const PREVIEW_LINES: usize = 40;
+
+/// A length of time for people: `0.3 s`, `42 s`, `2 min 5 s`.
+pub fn took(milliseconds: i64) -> String {
+    match milliseconds {
+        ..=9_999 => format!("{}.{} s", milliseconds.max(0) / 1000, milliseconds.max(0) % 1000 / 100),
+        10_000..=119_999 => format!("{} s", milliseconds / 1000),
+        120_000..=7_199_999 => {
+            format!("{} min {} s", milliseconds / 60_000, milliseconds % 60_000 / 1000)
+        }
+        _ => format!("{} h {} min", milliseconds / 3_600_000, milliseconds % 3_600_000 / 60_000),
+    }
+}
+
+/// The outcome of a run.
+pub fn outcome(
+    prefix: &str,
+    number: RequestNumber,
+    command: &Command,
+    outcome: &Outcome,
+    kept: &[u8],
+) -> Message {
+    let output = String::from_utf8_lossy(kept);
+    let output = output.trim_end();
+    let tail = [Span::text(format!(" · {} · ", took(outcome.took_ms))), Span::code(number.to_string())];
+    let name = &command.name;
+    match &outcome.ending {
+        Ending::Exited { status: 0 } => succeeded(command, output, tail),
+        Ending::Exited { status } => {
+            let line =
+                [Span::strong(format!("{name} failed")), Span::text(format!(": exit status {status}"))];
+            failed(prefix, StateMark::Failed, line, tail, command, number, output)
+        }
+        Ending::Killed { signal } => {
+            let line =
+                [Span::strong(format!("{name} failed")), Span::text(format!(": ended by signal {signal}"))];
+            failed(prefix, StateMark::Failed, line, tail, command, number, output)
+        }
+        Ending::TimedOut { limit_s } => {
+            let limit = took(limit_s.saturating_mul(1000));
+            let line = [
+                Span::strong(format!("{name} was stopped")),
+                Span::text(format!(": it took longer than its limit of {limit}")),
+            ];
+            failed(prefix, StateMark::Failed, line, tail, command, number, output)
+        }
+        Ending::Cancelled => {
+            let line = [Span::strong(format!("{name} was stopped")), Span::text(" before it ended")];
+            failed(prefix, StateMark::Cancelled, line, tail, command, number, output)
+        }
+        Ending::NotStarted { reason } => Message::marked(StateMark::Failed)
+            .line(
+                [Span::strong(format!("{name} could not be started")), Span::text(" and changed nothing")]
+                    .into_iter()
+                    .chain(tail),
+            )
+            .line([Span::text(reason.clone())]),
+        Ending::Interrupted => interrupted(prefix, number, &command.name, output),
+    }
+}
+
+fn succeeded(command: &Command, output: &str, tail: [Span; 2]) -> Message {
+    let message = Message::marked(StateMark::Succeeded);
+    let last = output.lines().last().unwrap_or_default().trim();
+    let single = output.lines().count() <= 1;
+    if last.is_empty() {
+        message.line([Span::strong(command.name.clone())].into_iter().chain(tail))
+    } else if single || command.effect != Effect::Read {
+        message.line([Span::text(last)].into_iter().chain(tail))
+    } else {
+        message.line([Span::strong(command.name.clone())].into_iter().chain(tail)).verbatim(head(output))
+    }
+}
+
+fn failed(
+    prefix: &str,
+    mark: StateMark,
+    line: [Span; 2],
+    tail: [Span; 2],
+    command: &Command,
+    number: RequestNumber,
+    output: &str,
+) -> Message {
+    let mut next = vec![Span::text("More: "), Span::code(format!("{prefix}audit {number}"))];
+    if let Some(document) = &command.docs {
+        let words = document.trim_end_matches(".md").replace(['-', '_', '/'], " ");
+        next.extend([Span::text(" · Runbook: "), Span::code(format!("{prefix}docs {words}"))]);
+    }
+    Message::marked(mark).line(line.into_iter().chain(tail)).verbatim(end(output)).line(next)
+}
+
+/// A run whose outcome nobody knows, because the server ended while it ran.
+pub fn interrupted(prefix: &str, number: RequestNumber, command: &str, output: &str) -> Message {
+    Message::marked(StateMark::Unknown)
+        .line([
+            Span::text("Quarterdeck was restarted while "),
+            Span::code(number.to_string()),
+            Span::text(format!(
+                " ({command}) was running: its outcome is unknown, and it was not run again."
+            )),
+        ])
+        .verbatim(end(output))
+        .line([
+            Span::text("Look at how things stand ("),
+            Span::code(format!("{prefix}status")),
+            Span::text(") before you send it once more."),
+        ])
+}
+
+/// The rules say no.
+pub fn refused(refusal: &Refusal, command: &str) -> Message {
+    let message = Message::marked(StateMark::Refused);
+    match refusal.why {
+        Why::NothingPermits => message.line([
+            Span::strong("Not run."),
+            Span::text(" No rule permits you "),
+            Span::code(command),
+            Span::text(" here."),
+        ]),
+        Why::Forbidden => {
+            let mut message = message;
+            for (index, (id, says)) in refusal.says.iter().enumerate() {
+                let opening =
+                    if index == 0 { vec![Span::strong("Not run."), Span::text(" ")] } else { vec![] };
+                message = message.line(opening.into_iter().chain([
+                    Span::emphasis(says.clone()),
+                    Span::text(" (rule "),
+                    Span::code(id.clone()),
+                    Span::text(")"),
+                ]));
+            }
+            message
+        }
+        Why::Evaluation => {
+            let rules = refusal.policies.join(", ");
+            message.line([
+                Span::strong("Not run."),
+                Span::text(" A rule could not be evaluated, so the answer is no: "),
+                Span::code(rules),
+                Span::text(". Tell those who keep the rules."),
+            ])
+        }
+    }
+}
+
+/// Too old to be run.
+pub fn stale(age: SignedDuration) -> Message {
+    Message::marked(StateMark::Stale).line([Span::text(format!(
+        "Not run: this arrived {} after it was sent. Send it again if you still want it.",
+        took(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+    ))])
+}
+
+/// Sent from the future: a clock is wrong.
+pub fn from_the_future(ahead: SignedDuration, server: &str) -> Message {
+    Message::marked(StateMark::Stale).line([Span::text(format!(
+        "Not run: by its own time this will be sent in {}. The clock of {server} is ahead; it must be set right.",
+        took(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX))
+    ))])
+}
+
+/// The sender is not in the room.
+pub fn not_a_member(room: &Room) -> Message {
+    Message::marked(StateMark::Refused).line([Span::text(format!(
+        "Not run: you are not in {} any more. Ask to be invited again.",
+        room.name
+    ))])
+}
+
+/// It waits for another run.
+pub fn queued(number: RequestNumber, lock: &str) -> Message {
+    Message::marked(StateMark::Waiting).line([
+        Span::text("Waits until "),
+        Span::code(lock),
+        Span::text(" is free · "),
+        Span::code(number.to_string()),
+    ])
+}
+
+/// The event could not be processed at all.
+pub fn unprocessable() -> Message {
+    Message::marked(StateMark::Refused).line([Span::text(
+        "Not run: this message could not be processed. It is recorded; tell the operators.",
+    )])
+}
+
+/// What was understood, where what was typed had to be repaired first.
+pub fn understood(prefix: &str, line: &str) -> Vec<Span> {
+    vec![Span::text("Understood as "), Span::code(format!("{prefix}{line}"))]
+}
+
+/// After an edit or a redaction of a command's message.
+pub fn what_was_recorded_stays(number: RequestNumber, edited: bool) -> Message {
+    let what = if edited { "edited" } else { "removed" };
+    Message::plain().line([
+        Span::text("The message of "),
+        Span::code(number.to_string()),
+        Span::text(format!(" was {what} afterwards. What was recorded stays; nothing is run again.")),
+    ])
+}
+
+/// A queued request's message was removed: it will not run.
+pub fn cancelled_before_start(by: &UserId, number: RequestNumber) -> Message {
+    Message::marked(StateMark::Cancelled).line([
+        Span::text("Not run: "),
+        Span::strong(by.as_str()),
+        Span::text(" removed its message while it waited · "),
+        Span::code(number.to_string()),
+    ])
+}
+
+/// The command is not there any more.
+pub fn no_longer_here(command: &str) -> Message {
+    Message::marked(StateMark::Refused).line([
+        Span::strong("Not run."),
+        Span::text(" The command "),
+        Span::code(command),
+        Span::text(" was taken out of this room while it waited."),
+    ])
+}
+
+/// The line in the main timeline that tells of a change to those whose client hides threads.
+pub fn in_the_timeline(by: &UserId, command: &Command, answer: &Message) -> Message {
+    let mut spans = match answer.blocks.first() {
+        Some(Block::Line(spans)) => spans.clone(),
+        _ => vec![Span::text(command.name.clone())],
+    };
+    spans.push(Span::text(format!(" · {by}")));
+    Message { mark: answer.mark, blocks: vec![Block::Line(spans)] }
+}
+
+/// The first lines of a text.
+fn head(text: &str) -> String {
+    let count = text.lines().count();
+    if count <= PREVIEW_LINES {
+        return text.to_owned();
+    }
+    let kept: Vec<_> = text.lines().take(PREVIEW_LINES).collect();
+    format!("{}\n… {} lines more", kept.join("\n"), count - PREVIEW_LINES)
+}
+
+/// The last lines of a text.
+fn end(text: &str) -> String {
+    const LINES: usize = 10;
+    let lines: Vec<_> = text.lines().collect();
+    if lines.len() <= LINES {
+        return text.to_owned();
+    }
+    format!("… {} lines before\n{}", lines.len() - LINES, lines[lines.len() - LINES..].join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short_and_exact_enough() {
+        assert_eq!(took(42), "0.0 s");
+        assert_eq!(took(342), "0.3 s");
+        assert_eq!(took(42_000), "42 s");
+        assert_eq!(took(125_000), "2 min 5 s");
+        assert_eq!(took(7_260_000), "2 h 1 min");
+    }
+
+    #[test]
+    fn a_long_output_shows_its_end_when_it_failed() {
+        let text = (1..=30).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
+        assert!(end(&text).starts_with("… 20 lines before\n21\n"));
+        assert!(end(&text).ends_with("\n30"));
+        assert_eq!(end("a\nb"), "a\nb");
+    }
+}
