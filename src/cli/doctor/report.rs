@@ -87,7 +87,7 @@ impl Report {
             (failed, 0) => format!("To be mended: {failed}."),
             (failed, warned) => format!("To be mended: {failed}. Worth a look: {warned}."),
         };
-        lines + "\n" + &verdict + "\n"
+        lines + "\n" + verdict.as_str() + "\n"
     }
 
     /// `{"ok":..., "findings":[{"level", "part", "what", "mend"}]}`.
