@@ -57,7 +57,6 @@ pub(super) fn resolve(
     }
     room_commands(everything, rooms, references, problems);
     room_aliases(rooms, problems);
-    tags(everything, problems);
     defaults(everything, references, problems);
     subjects(everything, references, problems);
     phrases(everything, references, problems);
@@ -111,19 +110,6 @@ fn room_aliases(rooms: &BTreeMap<String, Room>, problems: &Problems) {
                 &super::problems::Place::file(format!("rooms/{}.toml", room.key)),
                 format!("the alias {} is also that of rooms/{other}.toml", room.alias),
                 "Give one of them another alias.",
-            );
-        }
-    }
-}
-
-/// A tag is a group of actions in the rules, a command an action: one name cannot be both.
-fn tags(everything: &Everything, problems: &Problems) {
-    for command in everything.commands.values() {
-        for tag in command.tags.iter().filter(|tag| everything.commands.contains_key(*tag)) {
-            problems.add(
-                &super::problems::Place::file(format!("commands/{}.toml", command.name)),
-                format!("the tag \"{tag}\" is also the name of a command"),
-                "Rename the tag: the rules would take one for the other.",
             );
         }
     }
