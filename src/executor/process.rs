@@ -176,7 +176,10 @@ async fn supervise(
     let leader = running.pid;
     let mut guard = Guard { leader, armed: true };
     let timeout = Duration::try_from(job.timeout).unwrap_or(Duration::ZERO);
-    let deadline = Instant::now() + timeout;
+    // A limit beyond what a clock can count is none that anybody lives to see.
+    let deadline = Instant::now()
+        .checked_add(timeout)
+        .unwrap_or_else(|| Instant::now() + Duration::from_hours(24 * 365));
     // What ended it, if that was us.
     let mut stopped: Option<Ending> = None;
     let mut status: Option<ExitStatus> = None;

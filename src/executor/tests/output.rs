@@ -41,7 +41,7 @@ async fn of_fifty_megabytes_head_and_tail_are_kept_and_memory_stays_small() {
     assert!(ran.kept.len() < 70 << 10, "{}", ran.kept.len());
     assert_eq!(ran.outcome.output.bytes, 50_000_000 + 9 + 10);
     assert!(ran.outcome.output.truncated);
-    assert!(grown < 30 << 20, "memory grew by {grown}");
+    assert!(grown < 40 << 20, "memory grew by {grown}");
     let spooled: u64 = fs::read_dir(deck.path("spool").join(attempt.to_string()))
         .expect("the spool")
         .map(|entry| entry.expect("an entry").metadata().expect("its size").len())

@@ -24,7 +24,7 @@ async fn the_time_limit_ends_the_whole_group_with_a_grandchild_that_ignores_sigt
     assert_eq!(ran.outcome.state(), State::TimedOut);
     assert_eq!(text(&ran), "before\n");
     assert!(!lives(appears(&pids).await.parse().expect("a pid")));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn nothing_in_the_session_outlives_its_leader() {
     for pid in pids.lines() {
         assert!(!lives(pid.parse().expect("a pid")), "{pid} lives");
     }
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_service_that_left_the_session_does_not_hold_up_the_answer() {
     let begun = Instant::now();
     let ran = deck.run(job).await;
     assert_eq!(ran.outcome.ending, Ending::Exited { status: 0 });
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let pid: i32 = appears(&marker).await.parse().expect("a pid");
     // The gap that docs/threats.md names: who leaves the session is not followed.
     assert!(lives(pid));
