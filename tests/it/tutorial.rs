@@ -50,7 +50,7 @@ struct Said {
 impl Said {
     fn of(line: &str, output: &Output) -> Self {
         let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
         Self { line: line.to_owned(), text, status: output.status.code().unwrap_or(-1) }
     }
 
