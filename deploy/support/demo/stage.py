@@ -84,7 +84,7 @@ class Stage:
                 self.two.wait()
             self.one.wait()
         with step("the database's schema: quarterdeck migrate"):
-            self._quarterdeck("migrate", "--ops", str(self.ops.folder), "--runtime-role", RUNTIME, QUARTERDECK_OWNER_DATABASE_URL=self.cluster.url(DATABASE, OWNER))
+            self._migrate()
         if self.own is None:
             with step("the company's applications, web and api, each in staging and in production"):
                 self._world("up")
@@ -109,6 +109,13 @@ class Stage:
             self.cluster.make_role(role)
         self.cluster.make_database(DATABASE, OWNER)
         self.cluster.psql(DATABASE, "-c", f"GRANT pg_read_all_data TO {BACKUP}")
+
+    def _migrate(self) -> None:
+        owner = self.cluster.url(DATABASE, OWNER)
+        try:
+            self._quarterdeck("migrate", "--ops", str(self.ops.folder), "--runtime-role", RUNTIME, QUARTERDECK_OWNER_DATABASE_URL=owner)
+        except Problem as problem:
+            raise Problem(f"{problem}\nWhere {self.state} is from other sources than these, --fresh forgets it.") from None
 
     def _bring_ops(self) -> None:
         self.one.make()
