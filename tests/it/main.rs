@@ -9,3 +9,6 @@ mod executor;
 mod floors;
 mod harness;
 mod tutorial;
+mod rooms_keeping;
+mod rooms_sending;
+mod rooms_yard;
