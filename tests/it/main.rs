@@ -8,7 +8,7 @@ mod doctor;
 mod executor;
 mod floors;
 mod harness;
-mod tutorial;
 mod rooms_keeping;
 mod rooms_sending;
 mod rooms_yard;
+mod tutorial;
