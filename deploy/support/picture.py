@@ -74,7 +74,7 @@ def width(style: str, text: str) -> float:
     """About how wide a text is; generous, because every viewer has other fonts."""
     if style == "code":
         return len(text) * 8.1
-    factors = (0.34 if c in NARROW else 0.95 if c in WIDE or ord(c) > 0x2000 else 0.57 for c in text)
+    factors = (0.34 if c in NARROW else 0.95 if c in WIDE or ord(c) > 0x2000 else 0.6 for c in text)
     return sum(factors) * SIZE * (1.06 if style == "strong" else 1)
 
 
