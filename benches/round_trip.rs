@@ -37,7 +37,7 @@ impl Client {
         loop {
             let sync = self.get(&format!("/sync?timeout=30000&since={since}")).await?;
             let now = Instant::now();
-            since = sync["next_batch"].as_str().unwrap_or_default().to_owned();
+            sync["next_batch"].as_str().unwrap_or_default().clone_into(&mut since);
             let rooms = sync["rooms"]["join"].as_object().cloned().unwrap_or_default();
             let mut arrived = self.arrived.lock().unwrap();
             for event in rooms.values().filter_map(|room| room["timeline"]["events"].as_array()).flatten() {
@@ -70,7 +70,7 @@ impl Client {
                 news.await;
             }
         };
-        let at = tokio::time::timeout(Duration::from_secs(60), answered)
+        let at = tokio::time::timeout(Duration::from_mins(1), answered)
             .await
             .map_err(|_| format!("no answer to {line} in {room} within 60 s"))?;
         Ok(at.duration_since(started))

@@ -35,7 +35,7 @@ const PROBE: Duration = Duration::from_secs(2);
 /// How long after a change in a room it is looked at: changes come in swarms.
 const SETTLE: Duration = Duration::from_millis(300);
 /// How often all rooms are looked at although nothing was heard.
-const ROUND: Duration = Duration::from_secs(600);
+const ROUND: Duration = Duration::from_mins(10);
 
 /// Keeps a version of the ops folder in the database, with its runbooks' passages.
 pub async fn keep_version(storage: &Storage, in_force: &InForce) -> Result<(), storage::Error> {
@@ -55,7 +55,7 @@ pub async fn say_that_we_are_back(house: &House) -> Result<(), storage::Error> {
     let lines = rooms.into_iter().filter(|(key, _)| in_force.ops.rooms.contains_key(key));
     let boot = house.storage.boot();
     let lines = lines
-        .map(|(_, room)| dispatch::away(room, boot, seen, now, in_force.ops.settings.stale_after))
+        .map(|(_, room)| dispatch::away(&room, boot, seen, now, in_force.ops.settings.stale_after))
         .collect();
     house.outbox.hand(house.storage.say(lines).await?);
     Ok(())

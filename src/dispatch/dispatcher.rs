@@ -157,7 +157,10 @@ impl Dispatcher {
 
     /// Ends what earlier lives left behind, in the database and among the machine's processes.
     pub async fn recover(&self) -> Result<(), Error> {
-        recovery::interrupted(&self.house).await
+        recovery::interrupted(&self.house).await?;
+        recovery::sweep(&self.house).await;
+        self.house.executor.warm();
+        Ok(())
     }
 
     /// Works until `stop`. Work under way is taken to its commit first.

@@ -16,6 +16,24 @@ pub async fn interrupted(house: &House) -> Result<(), Error> {
     Ok(())
 }
 
+/// Removes what is spooled of runs whose outcome was recorded just before an earlier life ended. To be
+/// called after [`interrupted`], before anything runs.
+pub async fn sweep(house: &House) {
+    let attempts = match house.executor.leftovers() {
+        Ok(attempts) => attempts,
+        Err(error) => {
+            tracing::warn!(%error, "could not look for what earlier runs left in the spool");
+            return;
+        }
+    };
+    for attempt in attempts {
+        let ended = house.executor.end_leftover(attempt).await.map(drop);
+        if let Err(error) = ended.and_then(|()| house.executor.forget(attempt)) {
+            tracing::warn!(%attempt, %error, "could not remove what is left of an earlier run");
+        }
+    }
+}
+
 async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     let number = run.request.number;
     let leftover = match house.executor.end_leftover(run.attempt).await {

@@ -1,7 +1,7 @@
 //! What is said of rooms, and of Quarterdeck's own absence.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, RoomId};
 
 use super::answers;
 use crate::{
@@ -29,7 +29,7 @@ pub fn cannot_read(room: OwnedRoomId) -> OutboxDraft {
 
 /// After an absence: the line for one room.
 pub fn away(
-    room: OwnedRoomId,
+    room: &RoomId,
     boot: BootId,
     from: Timestamp,
     to: Timestamp,
@@ -44,5 +44,5 @@ pub fn away(
         time(from, from_format),
         time(to, from_format),
     ))]);
-    answers::in_room(room.clone(), format!("back/{boot}/{room}"), &message)
+    answers::in_room(room.to_owned(), format!("back/{boot}/{room}"), &message)
 }

@@ -120,15 +120,13 @@ mod tests {
     /// The table written a second time, as DESIGN tells it in words, so that a slip in one is seen.
     fn told(from: State, to: State) -> bool {
         use State::*;
-        match (from, to) {
-            (Received, Refused | AwaitingConfirmation | AwaitingApproval | Queued) => true,
-            (AwaitingConfirmation | AwaitingApproval, Queued | Refused | Denied | Expired | Cancelled) => {
-                true
-            }
-            (Queued, Running | AwaitingApproval | Refused | Cancelled) => true,
-            (Running, Succeeded | Failed | TimedOut | Cancelled | Interrupted) => true,
-            _ => false,
-        }
+        matches!(
+            (from, to),
+            (Received, Refused | AwaitingConfirmation | AwaitingApproval | Queued)
+                | (AwaitingConfirmation | AwaitingApproval, Queued | Refused | Denied | Expired | Cancelled)
+                | (Queued, Running | AwaitingApproval | Refused | Cancelled)
+                | (Running, Succeeded | Failed | TimedOut | Cancelled | Interrupted)
+        )
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub fn router(storage: Storage, health: Arc<Health>, metrics: PrometheusHandle) 
 
 /// What stands in the way of work, if anything does.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "it is a list of yes and no for a machine to read")]
 struct Readiness {
     ready: bool,
     database: bool,
