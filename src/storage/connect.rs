@@ -86,8 +86,10 @@ impl Storage {
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
-    /// Ends every connection. What is under way is waited for.
+    /// Ends every connection, the one that holds the instance's name included. What is under way is
+    /// waited for. Without [`Storage::leave`] before it, this is a death.
     pub async fn close(&self) {
+        self.inner.presence.let_go().await;
         self.inner.pool.close().await;
     }
 
@@ -112,6 +114,10 @@ impl std::fmt::Debug for Storage {
 /// What every connection of ours is: durable whatever the cluster's default says, in UTC, and ended by
 /// the server if it lingers in a transaction, so that a lost client never holds a lane for long.
 pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Error> {
+    // The driver itself would take any scheme.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+        return Err(Error::Address("it does not begin with postgres://".to_owned()));
+    }
     let options =
         PgConnectOptions::from_str(url.expose()).map_err(|error| Error::Address(error.to_string()))?;
     Ok(options.application_name("quarterdeck").options([

@@ -35,6 +35,17 @@ struct Seen {
     counters: HashMap<Uuid, (i64, Timestamp)>,
 }
 
+impl Presence {
+    /// Gives the instance's name free.
+    pub async fn let_go(&self) {
+        let session = self.0.lock().await.session.take();
+        if let Some(session) = session {
+            // Where it cannot be closed in good order it is gone already.
+            let _ = session.close().await;
+        }
+    }
+}
+
 /// What a heartbeat found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Beat {
@@ -207,7 +218,6 @@ impl Storage {
     /// Leaves in good order: records `server.stopped` and gives the name free.
     pub async fn leave(&self) -> Result<(), Error> {
         const DOING: &str = "leaving the instances";
-        let mut seen = self.inner.presence.0.lock().await;
         let now = self.now();
         let mut tx = self.begin(DOING).await?;
         let left = sqlx::query!(
@@ -226,9 +236,7 @@ impl Storage {
             sheaf.write(self, &mut tx, now, None).await?;
         }
         tx.commit().await.doing(DOING)?;
-        if let Some(session) = seen.session.take() {
-            session.close().await.doing(DOING)?;
-        }
+        self.inner.presence.let_go().await;
         Ok(())
     }
 

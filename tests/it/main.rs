@@ -12,3 +12,4 @@ mod rooms_keeping;
 mod rooms_sending;
 mod rooms_yard;
 mod tutorial;
+mod storage;

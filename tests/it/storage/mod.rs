@@ -1,0 +1,16 @@
+//! Storage on a real database: what is promised of each table family, as sentences.
+
+mod audit_log;
+mod claims;
+mod inbox;
+mod instances;
+mod knowledge;
+mod lost_commits;
+mod outbox;
+mod rights;
+mod rooms;
+mod runs;
+mod starts;
+mod support;
+mod transitions;
+mod unreachable;
