@@ -11,5 +11,5 @@ mod harness;
 mod rooms_keeping;
 mod rooms_sending;
 mod rooms_yard;
-mod tutorial;
 mod storage;
+mod tutorial;
