@@ -1,17 +1,20 @@
 //! The workers that claim work, and what all of them share.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use ruma::{OwnedRoomId, OwnedServerName, RoomId, UserId};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{in_force::Current, pipeline, recovery};
+use super::{
+    in_force::{Current, InForce},
+    pipeline, recovery,
+};
 use crate::{
     executor::Executor,
     matrix::{Homeserver, Outbox},
@@ -108,6 +111,16 @@ impl House {
             own_server: settings.server_name,
         };
         (Arc::new(house), drifted)
+    }
+
+    /// The rooms of ours by their aliases, for arguments that name one so.
+    pub async fn rooms_by_alias(
+        &self,
+        in_force: &InForce,
+    ) -> Result<BTreeMap<OwnedRoomAliasId, OwnedRoomId>, Error> {
+        let bound = self.storage.bound_rooms().await?.into_iter();
+        let alias = |key: &String| in_force.ops.rooms.get(key).map(|room| room.alias.clone());
+        Ok(bound.filter_map(|(key, room)| Some((alias(&key)?, room))).collect())
     }
 
     /// Whether somebody is Quarterdeck itself, or another user of its namespace.

@@ -114,7 +114,13 @@ async fn message(
     }
     // What is meant?
     let parsed = match said {
-        Recognised::Command(line) => command::parse(&in_force.ops, room, &line),
+        Recognised::Command(mut line) => {
+            // Only a line that speaks of an alias needs to know the rooms.
+            if line.text.contains('#') {
+                line.rooms = house.rooms_by_alias(&in_force).await?;
+            }
+            command::parse(&in_force.ops, room, &line)
+        }
         Recognised::Refused { mistake, .. } => Err(mistake),
         Recognised::Talk => unreachable!("talk has returned above"),
     };
