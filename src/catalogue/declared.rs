@@ -72,7 +72,7 @@ pub enum Join {
     Invite,
     /// By invitation, or by asking.
     Knock,
-    /// Anybody of a server that a team names.
+    /// Anybody of a server that one of its teams names, and of ours.
     Open,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ruma::ServerName;
 
 use crate::{
-    catalogue::{Join, Ops, Room, Team},
+    catalogue::{Ops, Room},
     policy::Rules,
 };
 
@@ -43,16 +43,11 @@ impl Current {
 }
 
 impl InForce {
-    /// Whether people of this homeserver may act in a room: ours, and those that the room's teams name;
-    /// in an open room, those that any team names.
+    /// Whether people of this homeserver may act in a room: ours, and those that the room's teams name.
+    /// The same servers stand in the room's `m.room.server_acl`, which alone does not suffice.
     pub fn admits(&self, room: &Room, server: &ServerName) -> bool {
-        let named = |team: &Team| team.homeservers.iter().any(|named| named == server);
+        let mut teams = room.teams.iter().filter_map(|key| self.ops.teams.get(key));
         server == self.ops.settings.server_name
-            || match room.join {
-                Join::Open => self.ops.teams.values().any(named),
-                Join::Invite | Join::Knock => {
-                    room.teams.iter().filter_map(|key| self.ops.teams.get(key)).any(named)
-                }
-            }
+            || teams.any(|team| team.homeservers.iter().any(|named| named == server))
     }
 }

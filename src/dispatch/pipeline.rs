@@ -21,7 +21,7 @@ use crate::{
     catalogue::{Command, Room, RunKind},
     command::{self, Parsed, Recognised},
     matrix::render::{Loudness, Placement},
-    model::{Event, Invocation, Message, RequestNumber, State},
+    model::{Block, Event, Invocation, Message, RequestNumber, Span, State, StateMark},
     policy::{Action, Decision, Permit, Question, Refusal, Why},
     storage::{ContentKind, Error, InboxRow, Membership, NewRequest, Standing, Start, Work},
 };
@@ -277,11 +277,11 @@ impl Asked<'_> {
         invocation: Invocation,
         understood: bool,
     ) -> Result<(), Error> {
-        let lock = command.run.lock.as_deref().and_then(|lock| command::fill(lock, &invocation));
+        let lock = command::lock(&command, &invocation);
         let ops = self.in_force.ops.digest;
         work.permitted(self.number, &permit, &invocation, ops, lock.as_deref()).await?;
         let Some(place) = self.house.take_place() else {
-            work.queue(self.number, &self.address, "a free place");
+            self.queue(&mut work, "a free place");
             return self.house.conclude(work).await;
         };
         let about = running::About {
@@ -292,33 +292,26 @@ impl Asked<'_> {
         match work.start(permit, self.number, Arc::clone(&command), invocation).await? {
             Start::Pending(pending) => running::commit_and_run(self.house, work, pending, about).await,
             Start::Busy { lock } => {
-                work.queue(self.number, &self.address, &lock);
+                self.queue(&mut work, &lock);
                 self.house.conclude(work).await
             }
         }
     }
-}
 
-/// What is written where a request has to wait.
-trait Queue {
-    fn queue(&mut self, number: RequestNumber, address: &Address, lock: &str);
-}
-
-impl Queue for Work {
-    fn queue(&mut self, number: RequestNumber, address: &Address, lock: &str) {
-        let room = address.room.clone();
-        self.append(Some(number), Some(&room), Event::RunQueued { lock: lock.to_owned() });
-        let message = speech::queued(number, lock);
-        self.send(address.answer(number, State::Queued, &message, Loudness::Notice));
-        if let Some(mark) = address.mark(number, crate::model::StateMark::Waiting) {
-            self.send(mark);
+    /// Writes that it has to wait, and for what.
+    fn queue(&self, work: &mut Work, lock: &str) {
+        let event = Event::RunQueued { lock: lock.to_owned() };
+        work.append(Some(self.number), Some(&self.address.room), event);
+        let message = speech::queued(self.number, lock);
+        work.send(self.address.answer(self.number, State::Queued, &message, Loudness::Notice));
+        if let Some(mark) = self.address.mark(self.number, StateMark::Waiting) {
+            work.send(mark);
         }
     }
 }
 
 /// A message as plain text, for the record.
 fn plain(message: &Message) -> String {
-    use crate::model::{Block, Span};
     let line = |spans: &[Span]| {
         spans
             .iter()

@@ -95,7 +95,7 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     };
     // Without a free place the work is dropped, and found again when a run has ended.
     let Some(place) = house.take_place() else { return Ok(()) };
-    let lock = command.run.lock.as_deref().and_then(|lock| crate::command::fill(lock, &invocation));
+    let lock = crate::command::lock(&command, &invocation);
     work.permitted(request.number, &permit, &invocation, in_force.ops.digest, lock.as_deref()).await?;
     let about = About { address: asked.address.clone(), understood: None, place };
     match work.start(permit, request.number, command, invocation).await? {
