@@ -10,7 +10,7 @@ use quarterdeck::{
 use ruma::room_id;
 use serde_json::json;
 
-use crate::rooms_yard::{Yard, connect};
+use crate::rooms_yard::{Yard, connect, control};
 
 async fn reconcile(yard: &Yard, ops: &quarterdeck::catalogue::Ops) -> Report {
     rooms::reconcile(&yard.homeserver, &yard.storage, ops).await.unwrap()
@@ -322,4 +322,51 @@ async fn the_mirror_holds_who_is_in_a_room() {
         (standing.key.as_str(), standing.membership, standing.power_level),
         ("deploy", Some(Membership::Join), 0)
     );
+}
+
+/// A homeserver of this test's own.
+async fn on_a_homeserver(choices: &[&str], test: impl AsyncFnOnce(Yard)) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    let server = control(&[&["homeserver", "up", at], choices].concat());
+    let yard = Yard::on(serde_json::from_slice(&server).unwrap()).await;
+    test(yard).await;
+    control(&["homeserver", "down", at]);
+}
+
+#[tokio::test]
+async fn a_homeserver_that_encrypts_every_room_is_named_with_the_mend() {
+    on_a_homeserver(&["--encrypts", "all"], async |yard| {
+        let report = reconcile(&yard, &yard.ops(&[("deploy", "")], &[])).await;
+        assert!(report.encrypted.contains(&yard.room("deploy").await), "{report:#?}");
+        let deploy = report.failures.iter().find(|failure| failure.name == "deploy").unwrap();
+        assert!(deploy.what.contains("homeserver.yaml"), "{report:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_homeserver_that_encrypts_private_rooms_leaves_ours_readable() {
+    on_a_homeserver(&["--encrypts", "invite"], async |yard| {
+        let report = reconcile(&yard, &yard.ops(&[("deploy", "")], &[])).await;
+        assert_eq!(report.failures, vec![]);
+        assert_eq!(yard.state(&yard.room("deploy").await, "m.room.encryption", "").await, json!(null));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rooms_are_made_under_the_limits_of_a_stock_homeserver() {
+    on_a_homeserver(&["--stock-limits"], async |yard| {
+        let mut people = Vec::new();
+        for number in 0..4 {
+            people.push(yard.person(&format!("p{number}")).await);
+        }
+        let rooms = [("a", ""), ("b", ""), ("c", ""), ("d", "")];
+        let ops = yard.ops(&rooms, &people.iter().collect::<Vec<_>>());
+        let report = reconcile(&yard, &ops).await;
+        assert_eq!(report.failures, vec![]);
+        assert_eq!(report.changes.iter().filter(|change| change.what.ends_with("invited")).count(), 4 * 5);
+    })
+    .await;
 }

@@ -1,7 +1,6 @@
 //! Messages go out in order, once, and not before the homeserver can take them (MATRIX.md, 23 to 29).
 
 use std::{
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -27,8 +26,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    harness::{State, state::Homeserver as Server},
-    rooms_yard::Yard,
+    harness::state::Homeserver as Server,
+    rooms_yard::{Yard, control},
 };
 
 const MESSAGE: &str = "m.room.message";
@@ -211,13 +210,6 @@ async fn the_longest_answer_is_taken_by_the_homeserver() {
     outbox.hand(yard.write(vec![row]).await);
     until_sent(&outbox).await;
     assert_eq!(yard.steps(&room).await, ["long"]);
-}
-
-fn control(arguments: &[&str]) -> Vec<u8> {
-    let control = State::read().control;
-    let output = Command::new(&control[0]).args(&control[1..]).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
 }
 
 #[tokio::test]

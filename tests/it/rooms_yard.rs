@@ -3,7 +3,7 @@
 //! No server runs here. The people are users of the application service's namespace, each with a name that no other
 //! test has, so that nothing has to be leased.
 
-use std::{fs, sync::Arc};
+use std::{fs, process::Command, sync::Arc};
 
 use quarterdeck::{
     catalogue::{self, Ops},
@@ -191,4 +191,12 @@ impl Person {
     pub async fn leave(&self, room: &RoomId) {
         self.call("POST", &format!("rooms/{room}/leave"), json!({})).await.unwrap();
     }
+}
+
+/// Starts and stops parts of a test's own; gives what the command says of them.
+pub fn control(arguments: &[&str]) -> Vec<u8> {
+    let control = State::read().control;
+    let output = Command::new(&control[0]).args(&control[1..]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }

@@ -31,6 +31,9 @@ pub const DEVICE: &str = "QUARTERDECK";
 /// How long an ordinary request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(20);
+
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -69,6 +72,8 @@ impl Homeserver {
             .no_proxy()
             .connect_timeout(CONNECT)
             .timeout(PATIENCE)
+            // Shorter than homeservers keep an idle connection, so that none is used that is being closed.
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("quarterdeck/", env!("CARGO_PKG_VERSION")))
             .build()

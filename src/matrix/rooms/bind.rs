@@ -157,17 +157,26 @@ impl<'a> House<'a> {
         if self.joined.contains(&room) {
             return Ok(Some(room));
         }
+        let unsure = |error: &Error| {
+            format!("whether Quarterdeck is in {} is not known: {error}", told(wanted, &room))
+        };
         // Perhaps we left it, or were invited back.
-        if patiently(|| self.homeserver.join(&room)).await.is_ok() {
-            report.change(&wanted.key, &room, "entered again");
-            return Ok(Some(room));
+        match patiently(|| self.homeserver.join(&room)).await {
+            Ok(()) => {
+                report.change(&wanted.key, &room, "entered again");
+                return Ok(Some(room));
+            }
+            Err(error) if error.is_permanent() => {}
+            Err(error) => return note(wanted, Some(&room), report, error, unsure),
         }
         let bot = self.homeserver.bot();
-        let ours = patiently(|| self.homeserver.state_event(&room, "m.room.member", bot.as_str())).await;
-        let membership = match &ours {
-            Ok(Some(content)) => content["membership"].as_str().unwrap_or_default(),
-            _ => "",
+        let ours = match patiently(|| self.homeserver.state_event(&room, "m.room.member", bot.as_str())).await
+        {
+            Ok(content) => content.unwrap_or_default(),
+            Err(error) if error.is_permanent() => serde_json::Value::Null,
+            Err(error) => return note(wanted, Some(&room), report, error, unsure),
         };
+        let membership = ours["membership"].as_str().unwrap_or_default();
         let again = format!(
             "To have a new room made instead, rename rooms/{}.toml, and delete the old room's alias if it is still there",
             wanted.key

@@ -123,10 +123,17 @@ pub async fn reconcile(
     let declared = wanted.rooms.iter().map(|room| room.key.clone()).chain([SPACE.to_owned()]).collect();
     let mut house = House::look(homeserver, storage, declared).await?;
 
+    if wanted.space.is_none() {
+        report.fail(
+            SPACE,
+            None,
+            "the space's alias is too long: shorten `alias` in the [space] of quarterdeck.toml",
+        );
+    }
     // First each room by itself, so that commands work; then what ties them together; people last, because an
     // invitation may wait for another homeserver.
     let mut rooms = BTreeMap::new();
-    for wanted in wanted.rooms.iter().chain([&wanted.space]) {
+    for wanted in wanted.rooms.iter().chain(&wanted.space) {
         if let Some(room) = house.room(wanted, &mut report).await? {
             rooms.insert(wanted.key.clone(), room);
         }
@@ -135,7 +142,7 @@ pub async fn reconcile(
     let children: BTreeSet<_> =
         rooms.iter().filter(|(key, _)| *key != SPACE).map(|(_, room)| room.clone()).collect();
     let mut keep = Vec::new();
-    for wanted in wanted.rooms.iter().chain([&wanted.space]) {
+    for wanted in wanted.rooms.iter().chain(&wanted.space) {
         let Some(room) = rooms.get(&wanted.key) else { continue };
         let Some(found) = house.read(wanted, room, &mut report).await? else { continue };
         let ties = if wanted.key == SPACE {

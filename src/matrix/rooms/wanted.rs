@@ -36,7 +36,8 @@ pub(super) struct WantedRoom {
 /// The space and the rooms.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    pub(super) space: WantedRoom,
+    /// `None` where its alias is longer than an alias may be.
+    pub(super) space: Option<WantedRoom>,
     pub(super) rooms: Vec<WantedRoom>,
 }
 
@@ -65,11 +66,9 @@ impl Wanted {
             .collect();
         let settings = &ops.settings;
         let alias = format!("#{}{}:{}", settings.alias_prefix, settings.space_alias, settings.server_name);
-        let space = WantedRoom {
+        let space = RoomAliasId::parse(&alias).ok().map(|alias| WantedRoom {
             key: SPACE.to_owned(),
-            // The catalogue has checked the parts; what still is no alias shows as one that cannot be made.
-            alias: RoomAliasId::parse(&alias)
-                .unwrap_or_else(|_| ruma::owned_room_alias_id!("#space:localhost")),
+            alias,
             name: settings.space_name.clone(),
             topic: format!("The rooms that Quarterdeck keeps on {}", settings.server_name),
             join: Join::Invite,
@@ -80,7 +79,7 @@ impl Wanted {
                 .flat_map(|room| room.servers.iter().cloned())
                 .chain([settings.server_name.clone()])
                 .collect(),
-        };
+        });
         Self { space, rooms }
     }
 }
