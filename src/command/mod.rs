@@ -27,6 +27,6 @@ pub use mistake::Mistake;
 pub use parse::{Parsed, parse};
 pub use pills::{Pill, Target};
 pub use recognise::{Line, Recognised, recognise};
-pub use spell::usage;
+pub use spell::{say, usage};
 pub use structured::Structured;
 pub use validate::{validate, warnings};

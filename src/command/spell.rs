@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     catalogue::{Argument, ArgumentType, Command},
-    model::quoted,
+    model::{Invocation, quoted},
 };
 
 /// How a command is used: `deploy APP ENV [VERSION]`.
@@ -96,6 +96,12 @@ fn sample(argument: &Argument, context: Context<'_>) -> String {
         }
     }
     of(&argument.kind, &argument.name, context)
+}
+
+/// An invocation as somebody would type it: by position as far as that goes.
+pub fn say(command: &Command, invocation: &Invocation) -> String {
+    let texts = invocation.arguments.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+    line(command, &texts)
 }
 
 /// A line: by position as far as that goes, then by name.

@@ -46,6 +46,35 @@ impl Asked<'_> {
         })
     }
 
+    /// The nearest thing that the rules do permit: the same invocation with one choice made otherwise.
+    pub fn alternative(&self, command: &Command, refused: &Invocation, now: Timestamp) -> Option<Invocation> {
+        let chosen = |argument: &&Argument| {
+            matches!(argument.kind, ArgumentType::Choice(_) | ArgumentType::System)
+                && refused.arguments.contains_key(&argument.name)
+        };
+        command.arguments.iter().filter(chosen).find_map(|argument| {
+            self.samples(argument).into_iter().take(MOST).find_map(|value| {
+                let mut other = refused.clone();
+                other.arguments.insert(argument.name.clone(), value);
+                other.subject = command.subject.as_deref().and_then(|subject| command::fill(subject, &other));
+                let subject_is_declared = other.subject.as_deref().is_none_or(|name| self.declares(name));
+                (other != *refused
+                    && subject_is_declared
+                    && matches!(self.decide(&other, now), Decision::Permitted(_)))
+                .then_some(other)
+            })
+        })
+    }
+
+    /// Whether a subject is a system that was declared, in an environment that it has.
+    fn declares(&self, subject: &str) -> bool {
+        let (key, environment) =
+            subject.split_once('@').map_or((subject, None), |(key, environment)| (key, Some(environment)));
+        self.in_force.ops.systems.get(key).is_some_and(|system| {
+            environment.is_none_or(|name| system.environments.iter().any(|declared| declared == name))
+        })
+    }
+
     fn samples(&self, argument: &Argument) -> Vec<Value> {
         self.samples_of(&argument.kind, argument.default.as_ref())
     }

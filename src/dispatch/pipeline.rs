@@ -134,7 +134,8 @@ async fn message(
     let permit = match asked.decide(&invocation, work.now()) {
         Decision::Permitted(permit) => permit,
         Decision::Refused(refusal) => {
-            return asked.refuse(work, No::by_rules(refusal, &command, invocation)).await;
+            let no = asked.forbidden(refusal, &command, invocation, work.now());
+            return asked.refuse(work, no).await;
         }
     };
     // Do it: answer at once, or record the start and run.
@@ -182,16 +183,6 @@ impl No {
     const fn unreadable(answer: Message) -> Self {
         Self::plain("unreadable", Some(answer))
     }
-
-    /// The rules' no.
-    pub fn by_rules(refusal: Refusal, command: &Arc<Command>, invocation: Invocation) -> Self {
-        let why = match refusal.why {
-            Why::NothingPermits | Why::Forbidden => "rules",
-            Why::Evaluation => "evaluation",
-        };
-        let answer = Some(speech::refused(&refusal, &invocation.command));
-        Self { why, answer, understood: Some((Arc::clone(command), invocation)), refusal: Some(refusal) }
-    }
 }
 
 impl Asked<'_> {
@@ -227,6 +218,28 @@ impl Asked<'_> {
             now,
             action: Action::Run(invocation),
         })
+    }
+
+    /// The rules' no: in their own words, with what they would permit, and whose system it is.
+    pub fn forbidden(
+        &self,
+        refusal: Refusal,
+        command: &Arc<Command>,
+        invocation: Invocation,
+        now: Timestamp,
+    ) -> No {
+        let why = match refusal.why {
+            Why::NothingPermits | Why::Forbidden => "rules",
+            Why::Evaluation => "evaluation",
+        };
+        let ops = &self.in_force.ops;
+        let alternative = self.alternative(command, &invocation, now);
+        let line =
+            alternative.map(|other| format!("{}{}", ops.settings.prefix, command::say(command, &other)));
+        let system = invocation.subject.as_deref().and_then(|name| ops.systems.get(name.split('@').next()?));
+        let owner = system.and_then(|system| ops.teams.get(&system.owner));
+        let answer = Some(speech::refused(&refusal, &invocation.command, line, owner));
+        No { why, answer, understood: Some((Arc::clone(command), invocation)), refusal: Some(refusal) }
     }
 
     /// Records that it is not run, and answers why.

@@ -87,9 +87,8 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     let permit = match asked.decide(&invocation, work.now()) {
         Decision::Permitted(permit) => permit,
         Decision::Refused(refusal) => {
-            asked
-                .write_refusal(&mut work, State::Queued, No::by_rules(refusal, &command, invocation))
-                .await?;
+            let no = asked.forbidden(refusal, &command, invocation, work.now());
+            asked.write_refusal(&mut work, State::Queued, no).await?;
             return house.conclude(work).await;
         }
     };

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use ruma::UserId;
 
 use crate::{
-    catalogue::{Command, Effect, Room},
+    catalogue::{Command, Effect, Room, Team},
     model::{Block, Ending, Message, Outcome, RequestNumber, Span, StateMark},
     policy::{Refusal, Why},
 };
@@ -121,8 +121,23 @@ pub fn interrupted(prefix: &str, number: RequestNumber, command: &str, output: &
         ])
 }
 
-/// The rules say no.
-pub fn refused(refusal: &Refusal, command: &str) -> Message {
+/// The rules say no. `instead` is a line that they would permit, `owner` the team whose system it is about.
+pub fn refused(refusal: &Refusal, command: &str, instead: Option<String>, owner: Option<&Team>) -> Message {
+    let message = no(refusal, command);
+    let mut next = Vec::new();
+    if let Some(line) = instead {
+        next.extend([Span::text("You may: "), Span::code(line)]);
+    }
+    if let Some(team) = owner.filter(|_| refusal.why != Why::Evaluation) {
+        let leads: Vec<_> = team.leads.iter().map(|lead| lead.as_str()).collect();
+        let names = if leads.is_empty() { String::new() } else { format!(" ({})", leads.join(", ")) };
+        let opening = if next.is_empty() { "Ask " } else { " · Or ask " };
+        next.extend([Span::text(opening), Span::strong(team.key.clone()), Span::text(names)]);
+    }
+    if next.is_empty() { message } else { message.line(next) }
+}
+
+fn no(refusal: &Refusal, command: &str) -> Message {
     let message = Message::marked(StateMark::Refused);
     match refusal.why {
         Why::NothingPermits => message.line([
