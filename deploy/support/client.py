@@ -22,6 +22,10 @@ class MatrixError(Exception):
         self.code = code
 
 
+# Without it a homeserver leaves out all but the last ten new messages of a room.
+_WHOLE = {"room": {"timeline": {"limit": 1000}}}
+
+
 def quote(part: str) -> str:
     """A value as one segment of a path."""
     return urllib.parse.quote(part, safe="")
@@ -91,13 +95,11 @@ class Client:
         txn = f"{self._run}-{next(self._count)}"
         return self.call("PUT", f"/_matrix/client/v3/rooms/{quote(room)}/send/{kind}/{txn}", content)["event_id"]
 
-    def sync(self, timeout: float = 0, filters: dict[str, Any] | None = None) -> dict[str, Any]:
+    def sync(self, timeout: float = 0) -> dict[str, Any]:
         """What is new since the last time, waiting for at most so many seconds."""
-        query = {"timeout": str(int(timeout * 1000))}
+        query = {"timeout": str(int(timeout * 1000)), "filter": json.dumps(_WHOLE)}
         if self.since:
             query["since"] = self.since
-        if filters:
-            query["filter"] = json.dumps(filters)
         answer = self.call("GET", "/_matrix/client/v3/sync", patience=timeout + 60, **query)
         self.since = answer["next_batch"]
         return answer

@@ -79,9 +79,15 @@ def _run() -> int:
     homeserver.add_argument("--extra", default="{}", help="further settings of homeserver.yaml, as JSON")
     homeserver.set_defaults(run=_homeserver)
     options = parser.parse_args()
-    if options.verb == "up":
-        scratch.note_part(os.environ.get("QUARTERDECK_TEST_STATE"), options.folder.resolve())
+    run = os.environ.get("QUARTERDECK_TEST_STATE")
+    part = options.folder.resolve()
+    if options.verb != "down":
+        scratch.note_part(run, part)
     options.run(options)
+    if options.verb == "down":
+        scratch.forget_part(run, part)
+    else:
+        scratch.note_part(run, part)
     return 0
 
 

@@ -42,6 +42,29 @@ def _others_may_enter(folder: Path) -> bool:
     return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
 
 
+def _argv(binaries: Path, program: str, *arguments: str) -> list[str]:
+    user = _user()
+    prefix = ["runuser", "-u", user, "--"] if user else []
+    return [*prefix, str(binaries / program), *arguments]
+
+
+def _run(argv: list[str]) -> subprocess.CompletedProcess[bytes]:
+    # Files, not pipes: the server would keep a pipe open for ever.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(argv, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        output.seek(0)
+        done.stdout = output.read()
+    return done
+
+
+def remove_home(home: Path) -> None:
+    """Stops the server of a cluster's folder, if one runs, and deletes the folder."""
+    binaries = find_binaries()
+    if binaries is not None and (home / "data" / "postmaster.pid").exists():
+        _run(_argv(binaries, "pg_ctl", "-D", str(home / "data"), "-m", "immediate", "-w", "-s", "stop"))
+    shutil.rmtree(home, ignore_errors=True)
+
+
 class Cluster:
     """The cluster that belongs to a state folder.
 
@@ -99,9 +122,7 @@ class Cluster:
 
     def argv(self, program: str, *arguments: str) -> list[str]:
         """The argument vector that runs one of PostgreSQL's programs as the right user."""
-        user = _user()
-        prefix = ["runuser", "-u", user, "--"] if user else []
-        return [*prefix, str(self.binaries / program), *arguments]
+        return _argv(self.binaries, program, *arguments)
 
     def start_argv(self) -> list[str]:
         """What starts the server and waits for it."""
@@ -111,19 +132,11 @@ class Cluster:
         """What stops exactly this server and waits for it."""
         return self.argv("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "-s", "stop")
 
-    def _run(self, argv: list[str]) -> subprocess.CompletedProcess[bytes]:
-        # Files, not pipes: the server would keep a pipe open for ever.
-        with tempfile.TemporaryFile() as output:
-            done = subprocess.run(argv, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-            output.seek(0)
-            done.stdout = output.read()
-        return done
-
     def running(self) -> bool:
         """Whether this cluster's server runs."""
         if not (self.note.exists() and self.data.is_dir()):
             return False
-        return self._run(self.argv("pg_ctl", "-D", str(self.data), "status")).returncode == 0
+        return _run(self.argv("pg_ctl", "-D", str(self.data), "status")).returncode == 0
 
     def start(self) -> None:
         """Makes the cluster if there is none, and starts it if it does not run."""
@@ -132,24 +145,22 @@ class Cluster:
         if self.running():
             return
         self._write_settings()
-        done = self._run(self.start_argv())
+        done = _run(self.start_argv())
         if done.returncode != 0:
             raise Problem(f"tried `{' '.join(self.start_argv())}` and it failed: {done.stdout.decode(errors='replace').strip()}\n{self._tail()}")
 
     def stop(self, mode: str = "fast") -> None:
         """Stops it if it runs."""
         if self.running():
-            done = self._run(self.stop_argv(mode))
+            done = _run(self.stop_argv(mode))
             if done.returncode != 0:
                 raise Problem(f"tried `{' '.join(self.stop_argv(mode))}` and it failed: {done.stdout.decode(errors='replace').strip()}")
 
     def remove(self) -> None:
         """Stops it and deletes its data."""
-        if not self.note.exists():
-            return
-        self.stop("immediate")
-        shutil.rmtree(self.home, ignore_errors=True)
-        self.note.unlink(missing_ok=True)
+        if self.note.exists():
+            remove_home(self.home)
+            self.note.unlink(missing_ok=True)
 
     def _create(self) -> None:
         argv = self.argv(
@@ -158,7 +169,7 @@ class Cluster:
         )  # fmt: skip
         if self.data.exists():  # an initdb that was cut short
             shutil.rmtree(self.data)
-        done = self._run(argv)
+        done = _run(argv)
         if done.returncode != 0:
             raise Problem(f"tried `{' '.join(argv)}` and it failed: {done.stdout.decode(errors='replace').strip()}")
         with (self.data / "postgresql.conf").open("a") as conf:

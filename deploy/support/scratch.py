@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -11,8 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from .postgres import Cluster
+from .postgres import Cluster, remove_home
 from .processes import Process, started_at
 
 # Not /tmp: it may be small memory. Not the cache folder: PostgreSQL's user could not enter root's.
@@ -39,11 +41,9 @@ def folder() -> Iterator[Path]:
 
 def clear(state: Path) -> None:
     """Stops what runs in a state folder, the parts that tests made for themselves included, and deletes it."""
-    for part in state.glob("parts/*.json"):
+    for note in state.glob("parts/*.json"):
         with contextlib.suppress(ValueError, KeyError):
-            place = Path(json.loads(part.read_text())["folder"])
-            if place.is_dir():
-                clear(place)
+            _clear_part(json.loads(note.read_text()))
     for name in ("serve", "echo", "synapse"):
         for note in state.rglob(f"{name}.json"):
             Process(note.parent, name).stop(kill=True)
@@ -53,11 +53,42 @@ def clear(state: Path) -> None:
 
 
 def note_part(state_file: str | None, part: Path) -> None:
-    """Writes down, in the state that a run's description lies in, that a part was made which must end with it."""
+    """Writes down, in the state that a run's description lies in, that a part was made which must end with it.
+
+    Written before the part is started and again after: a test that fails may delete the part's folder with all
+    that it knew of what runs.
+    """
+    if not state_file:
+        return
+    facts = {"folder": str(part)}
+    for name, file in (("cluster", part / "cluster.json"), ("process", part / "synapse.json")):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            facts[name] = json.loads(file.read_text())
+    note = _part_note(state_file, part)
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(json.dumps(facts))
+
+
+def forget_part(state_file: str | None, part: Path) -> None:
+    """Its owner has ended it."""
     if state_file:
-        parts = Path(state_file).parent / "parts"
-        parts.mkdir(exist_ok=True)
-        (parts / f"{part.name}-{os.getpid()}.json").write_text(json.dumps({"folder": str(part)}))
+        _part_note(state_file, part).unlink(missing_ok=True)
+
+
+def _part_note(state_file: str, part: Path) -> Path:
+    return Path(state_file).parent / "parts" / f"{hashlib.sha256(str(part).encode()).hexdigest()[:16]}.json"
+
+
+def _clear_part(facts: dict[str, Any]) -> None:
+    folder = Path(facts["folder"])
+    if folder.is_dir():
+        clear(folder)
+    home = Path(facts.get("cluster", {}).get("home", "/nonexistent"))
+    if home.is_dir():
+        remove_home(home)
+    process = facts.get("process")
+    if process and started_at(process["pid"]) == process["started"]:
+        os.kill(process["pid"], signal.SIGKILL)
 
 
 def _sweep() -> None:

@@ -33,6 +33,8 @@ class Stage:
         self.own = own
         self.real = real
         self.profile = profile
+        self.examples: list[str] = []
+        """What else is built."""
         self.registrations: list[Path] = []
         """Of further application services on the first homeserver."""
         self.python = venv.folder() / "bin" / "python"
@@ -95,7 +97,8 @@ class Stage:
         argv = ["cargo", "build", "--locked", "--bin", "quarterdeck"]
         if self.profile == "release":
             # A server alone needs no Matrix client, and builds in half the time.
-            argv += ["--release", "--no-default-features", "--example", "echo", "--example", "round_trip"]
+            argv += ["--release", "--no-default-features"]
+        argv += [part for example in self.examples for part in ("--example", example)]
         if sys.stderr.isatty():
             say("  building Quarterdeck")
             done = subprocess.run(argv, cwd=paths.REPOSITORY, env=paths.cargo_environment(), stdout=sys.stderr)
