@@ -73,6 +73,11 @@ class Ops:
         """The teams by key."""
         return {path.stem: self._read(path) for path in sorted((self.folder / "teams").glob("*.toml"))}
 
+    def commands(self) -> dict[str, dict[str, Any]]:
+        """The commands by name."""
+        declared = (self._read(path) for path in sorted((self.folder / "commands").glob("*.toml")))
+        return {command.get("name", ""): command for command in declared}
+
     def rooms_of(self, user: str) -> list[str]:
         """The keys of the rooms into which this user is invited."""
         mine = {key for key, team in self.teams().items() if user in [*team.get("users", []), *team.get("leads", [])]}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .ops import Ops
 from .people import Person
 
 
@@ -119,9 +120,19 @@ def example(people: dict[str, Person], state: Path) -> list[Line]:
     return lines
 
 
-def own(person: Person, room: str, prefix: str) -> list[Line]:
-    """The session in somebody's own ops folder: what there is."""
-    return [Line(person, room, f"{prefix}commands", "", (), why="what there is here")]
+def own(ops: Ops, people: dict[str, Person]) -> list[Line]:
+    """The session in somebody's own ops folder: what there is in a room, and one of its commands' own examples."""
+    person = next(person for person in people.values() if ops.rooms_of(person.user))
+    key = ops.rooms_of(person.user)[0]
+    lines = [Line(person, key, f"{ops.prefix}commands", "", why="what there is here")]
+    listed = ops.rooms()[key].get("commands", [])
+    for name, command in ops.commands().items():
+        here = name in listed or any(f"#{tag}" in listed for tag in command.get("tags", []))
+        if here and command.get("examples"):
+            # The rules may refuse it: any answer will do.
+            lines.append(Line(person, key, f"{ops.prefix}{command['examples'][0]}", "", why=str(command.get("summary", ""))))
+            break
+    return lines
 
 
 def _version(state: Path, app: str) -> str | None:
