@@ -12,21 +12,23 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A fenced block of a page: the words after the fence, and what is in it.
-struct Block {
-    info: String,
-    text: String,
+/// A fenced block of a page.
+pub struct Block {
+    /// The words after the fence.
+    pub info: String,
+    /// What is in it.
+    pub text: String,
 }
 
 impl Block {
     /// The value of `key=` among the words after the fence.
-    fn value(&self, key: &str) -> Option<&str> {
+    pub fn value(&self, key: &str) -> Option<&str> {
         self.info.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
     }
 }
 
 /// The fenced blocks of a page of `docs/`.
-fn blocks(page: &str) -> Vec<Block> {
+pub fn blocks(page: &str) -> Vec<Block> {
     let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
     let mut blocks = Vec::new();
     let mut lines = text.lines();
