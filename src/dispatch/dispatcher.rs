@@ -24,6 +24,9 @@ use crate::{
 /// How many rooms are worked on at once. Deciding takes about a millisecond; the rest is the database.
 const WORKERS: usize = 4;
 
+/// How long stopped runs may take to end and to have their outcomes recorded.
+const RECORDING: Duration = Duration::from_secs(15);
+
 /// What all requests share.
 pub struct House {
     /// The database.
@@ -74,7 +77,13 @@ impl Runs {
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             tracing::warn!(runs = self.tasks.len(), "stopping what still runs: the grace period is over");
             self.stop.cancel();
-            self.tasks.wait().await;
+            if tokio::time::timeout(RECORDING, self.tasks.wait()).await.is_err() {
+                let runs = self.tasks.len();
+                tracing::error!(
+                    runs,
+                    "outcomes could not be recorded: the next start calls these interrupted"
+                );
+            }
         }
     }
 
@@ -213,14 +222,17 @@ async fn worker(house: Arc<House>, stop: CancellationToken) {
 async fn step(house: &Arc<House>, wanted: Wanted) -> Result<bool, Error> {
     let Some(work) = house.storage.claim(wanted).await? else { return Ok(false) };
     let ticket = work.ticket();
-    match pipeline::process(house, work).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_away() => Err(error),
-        Err(error) => {
-            // For a reason of its own: counted, so that it cannot block its room for ever.
-            let failures = house.storage.count_failure(&ticket, &error.to_string()).await?;
-            tracing::error!(%error, failures, "a piece of work could not be processed");
-            Ok(true)
-        }
-    }
+    // A task of its own: a panic ends this piece of work, and not the worker with all that comes after.
+    let house_of_task = Arc::clone(house);
+    let done = tokio::spawn(async move { pipeline::process(&house_of_task, work).await }).await;
+    let reason = match done {
+        Ok(Ok(())) => return Ok(true),
+        Ok(Err(error)) if error.is_away() => return Err(error),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => format!("it panicked: {panic}"),
+    };
+    // For a reason of its own: counted, so that it cannot block its room for ever.
+    let failures = house.storage.count_failure(&ticket, &reason).await?;
+    tracing::error!(reason, failures, "a piece of work could not be processed");
+    Ok(true)
 }
