@@ -102,7 +102,8 @@ struct Installation {
 impl Installation {
     /// Runs the next block, which is of this kind.
     fn step(&mut self, kind: &str) -> String {
-        let block = self.pages.next().unwrap_or_else(|| panic!("docs/install.md has no further block: {kind}"));
+        let block =
+            self.pages.next().unwrap_or_else(|| panic!("docs/install.md has no further block: {kind}"));
         assert_eq!(block.value("test"), Some(kind), "the next block of docs/install.md is\n{}", block.text);
         let text = block
             .text
@@ -164,12 +165,15 @@ async fn the_steps_of_the_installation_lead_to_an_answer_in_a_room_and_an_upgrad
     let first = pages.next().unwrap().text;
     let mut shell = Shell::start(folder.path());
     for (variable, value) in &names {
-        let known = first.contains(&format!("{variable}=")) || ["SOCKET", "PORT", "SUPERUSER"].contains(variable);
+        let known =
+            first.contains(&format!("{variable}=")) || ["SOCKET", "PORT", "SUPERUSER"].contains(variable);
         assert!(known, "the first block does not set {variable}");
         shell.run(&format!("export {variable}='{value}'"));
     }
     shell.run(STAND_INS);
-    let drop = format!("psql -qc 'DROP DATABASE {name}' -c 'DROP ROLE {name}_owner' -c 'DROP ROLE {name}_runtime' postgres");
+    let drop = format!(
+        "psql -qc 'DROP DATABASE {name}' -c 'DROP ROLE {name}_owner' -c 'DROP ROLE {name}_runtime' postgres"
+    );
     shell.run(&drop);
 
     let mut installation = Installation { shell, pages, database: name, address };
@@ -178,15 +182,17 @@ async fn the_steps_of_the_installation_lead_to_an_answer_in_a_room_and_an_upgrad
     let checked = installation.step("install");
     assert!(checked.contains("can come into force"), "{checked}");
     let (bot, registration) = (&appservice.bot, appservice.registration.display());
-    installation
-        .shell
-        .run(&format!("printf 'bot = \"{bot}\"\\nalias_prefix = \"{prefix}\"\\n' >> \"$ETC/ops/quarterdeck.toml\""));
+    installation.shell.run(&format!(
+        "printf 'bot = \"{bot}\"\\nalias_prefix = \"{prefix}\"\\n' >> \"$ETC/ops/quarterdeck.toml\""
+    ));
     installation.step("database");
     let migrated = installation.step("install");
     assert!(migrated.contains("migrations"), "{migrated}");
     installation.step("install");
     installation.step("install");
-    installation.shell.run(&format!("grep -q as_token \"$ETC/registration.yaml\" && cp {registration} \"$ETC/registration.yaml\""));
+    installation.shell.run(&format!(
+        "grep -q as_token \"$ETC/registration.yaml\" && cp {registration} \"$ETC/registration.yaml\""
+    ));
     installation.step("start");
     installation.ready().await;
     installation.step("install");
