@@ -1,6 +1,7 @@
 //! What the documentation shows is tried here: its files load, its commands are understood.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -109,5 +110,49 @@ fn every_field_of_a_command_has_an_example_that_is_right() {
         let example = example.trim_matches('`');
         let read = example.parse::<toml_edit::DocumentMut>();
         assert!(read.is_ok(), "`{field}`: the example `{example}` is no TOML: {read:?}");
+    }
+}
+
+#[test]
+fn every_metric_that_an_alert_watches_is_moved_somewhere_in_the_code() {
+    let alerts = fs::read_to_string(root().join("deploy/alerts.yml")).unwrap();
+    let watched: BTreeSet<&str> = alerts
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("expr:"))
+        .flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+        .filter(|word| word.starts_with("quarterdeck_"))
+        .collect();
+    assert!(watched.len() >= 7, "the alerts watch {watched:?}");
+    let mut code = String::new();
+    read_all(&root().join("src"), &mut code);
+    for name in watched {
+        let moved =
+            ["counter!", "gauge!", "gauge"].iter().any(|by| code.contains(&format!("{by}(\"{name}\"")));
+        assert!(moved, "deploy/alerts.yml watches {name}, which nothing in src/ moves");
+    }
+}
+
+fn read_all(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, text);
+        } else {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let mut pages = vec![root().join("README.md"), root().join("deploy/example/README.md")];
+    pages.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|end| end == "md")) {
+        let text = fs::read_to_string(page).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap();
+            let there = target.contains("://") || page.parent().unwrap().join(file).exists();
+            assert!(there, "{} links to {target}, which is not there", page.display());
+        }
     }
 }

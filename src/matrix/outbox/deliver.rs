@@ -44,7 +44,7 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow) -> Delivered {
                 return Delivered::Concluded;
             }
             Err(error) if error.is_permanent() => {
-                metrics::counter!("quarterdeck_messages_parked_total").increment(1);
+                metrics::counter!("quarterdeck_outbox_parked_total").increment(1);
                 tracing::error!(message.step = row.draft.step, room.id = %row.draft.room, %error, "a message is parked");
                 let reason = error.to_string();
                 until_noted(|| shared.storage.parked(row.id, &reason)).await;
