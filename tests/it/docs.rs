@@ -156,3 +156,52 @@ fn every_link_between_the_pages_leads_somewhere() {
         }
     }
 }
+
+/// What the loader knows in each section of a file: it says so of a field that it does not know.
+fn known_fields(ops: &Path, file: &str, text: &str) -> BTreeSet<String> {
+    fs::write(ops.join(file), text).unwrap();
+    let known: BTreeSet<String> = mistakes(ops)
+        .lines()
+        .filter(|line| line.starts_with(file))
+        .filter_map(|line| line.rsplit_once("Known here: "))
+        .flat_map(|(_, fields)| {
+            fields.trim_end_matches('.').split(", ").map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(!known.is_empty(), "nothing was said of the unknown fields of {file}:\n{}", mistakes(ops));
+    known
+}
+
+#[test]
+fn every_field_that_the_loader_knows_is_documented() {
+    let folder = tempfile::tempdir().unwrap();
+    let ops = example(folder.path());
+    let unknown = "zzzzzzzzzz = 1\n";
+    let types = ["text", "integer", "boolean", "choice", "duration", "user", "room", "system", "list"];
+    let one = |kind: &str| {
+        format!(
+            "[[argument]]\n{unknown}name = \"a-{kind}\"\ntype = \"{kind}\"\nchoices = [\"a\"]\nitems = \"text\"\n"
+        )
+    };
+    let arguments = types.map(one).concat();
+    let command = format!(
+        "{unknown}{arguments}[run]\n{unknown}executor = \"process\"\nprogram = \"/bin/true\"\n[run.limits]\n{unknown}"
+    );
+    let settings =
+        format!("{unknown}[homeserver]\n{unknown}[database]\n{unknown}[space]\n{unknown}[limits]\n{unknown}");
+    for (page, file, text) in [
+        ("commands.md", "commands/all-fields.toml", &command),
+        ("ops-folder.md", "rooms/deploy.toml", &unknown.to_owned()),
+        ("ops-folder.md", "teams/web.toml", &unknown.to_owned()),
+        ("ops-folder.md", "systems/web.toml", &unknown.to_owned()),
+        ("ops-folder.md", "secrets/backup-database-url.toml", &unknown.to_owned()),
+        ("ops-folder.md", "quarterdeck.toml", &settings),
+    ] {
+        let words = fs::read_to_string(root().join("docs").join(page)).unwrap();
+        for field in known_fields(&ops, file, text) {
+            let named =
+                words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == field);
+            assert!(named, "docs/{page} does not tell of `{field}` of {file}");
+        }
+    }
+}
