@@ -129,6 +129,8 @@ class Stage:
         if self.own is None:
             self.ops = bring_example(self.state, place)
         else:
+            # The folder itself first: in the copy a mistake would stand on another line.
+            self._quarterdeck("check", str(self.own))
             self.ops = bring_own(self.own.resolve(), self.state, place, self.real)
         self._quarterdeck("check", str(self.ops.folder))
 
