@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ def step(text: str) -> Iterator[None]:
 
 def main(run: Callable[[], int]) -> NoReturn:
     """Runs a script: a problem is one line on standard error and status 1, an interrupt is status 130."""
+    # A shell starts background jobs with it ignored; who sends it then still means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = run()
     except Problem as problem:
