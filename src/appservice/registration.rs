@@ -284,6 +284,7 @@ mod tests {
             space_alias: "space".into(),
             administrators: vec![],
             stale_after: jiff::SignedDuration::from_mins(5),
+            absence: jiff::SignedDuration::from_mins(1),
             grace: jiff::SignedDuration::from_secs(30),
             runs: 32,
             request_bytes: 1 << 24,

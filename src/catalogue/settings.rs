@@ -39,6 +39,8 @@ pub struct Settings {
     pub administrators: Vec<OwnedUserId>,
     /// `[limits] stale_after`: older commands are refused. Default 5 minutes.
     pub stale_after: SignedDuration,
+    /// `[limits] absence`: after a longer one, each room is told of it. Default 1 minute.
+    pub absence: SignedDuration,
     /// `[limits] grace`: how long running commands may take to finish at a stop. Default 30 s.
     pub grace: SignedDuration,
     /// `[limits] runs`: how many processes may run at once. Default 32.

@@ -21,15 +21,12 @@ use crate::{
     dispatch::{self, House, InForce},
     executor::Secrets,
     matrix::rooms,
-    model::SignedDuration,
     storage::{self, Beat, Storage},
     web::Health,
 };
 
 /// How often a heartbeat is written.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// From which absence on the rooms are told of it.
-const ABSENCE: SignedDuration = SignedDuration::from_secs(60);
 /// How often the homeserver is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long after a change in a room it is looked at: changes come in swarms.
@@ -46,16 +43,15 @@ pub async fn keep_version(storage: &Storage, in_force: &InForce) -> Result<(), s
 /// After an absence, one line in each room: from when to when.
 pub async fn say_that_we_are_back(house: &House) -> Result<(), storage::Error> {
     let now = house.storage.now();
-    let Some(seen) = house.storage.last_seen().await?.filter(|seen| now.duration_since(*seen) > ABSENCE)
-    else {
-        return Ok(());
-    };
     let in_force = house.current.get();
+    let settings = &in_force.ops.settings;
+    let seen = house.storage.last_seen().await?;
+    let Some(seen) = seen.filter(|seen| now.duration_since(*seen) > settings.absence) else { return Ok(()) };
     let rooms = house.storage.bound_rooms().await?;
     let lines = rooms.into_iter().filter(|(key, _)| in_force.ops.rooms.contains_key(key));
     let boot = house.storage.boot();
     let lines = lines
-        .map(|(_, room)| dispatch::away(&room, boot, seen, now, in_force.ops.settings.stale_after))
+        .map(|(_, room)| dispatch::away(&room, boot, seen, now, settings.stale_after))
         .collect();
     house.outbox.hand(house.storage.say(lines).await?);
     Ok(())

@@ -78,9 +78,11 @@ pub(in crate::catalogue) fn settings(
         space.finish();
     }
 
-    let (mut stale_after, mut grace, mut runs, mut request_bytes) = (None, None, None, None);
+    let (mut stale_after, mut absence, mut grace) = (None, None, None);
+    let (mut runs, mut request_bytes) = (None, None);
     if let Some(mut limits) = file.section("limits", "[limits]") {
         stale_after = limits.duration("stale_after");
+        absence = limits.duration("absence");
         grace = limits.duration("grace");
         runs = limits.integer("runs", 1, 10_000);
         request_bytes = limits.bytes("request_bytes");
@@ -133,6 +135,7 @@ pub(in crate::catalogue) fn settings(
         space_alias,
         administrators,
         stale_after: SignedDuration::from_secs(stale_after.unwrap_or(300)),
+        absence: SignedDuration::from_secs(absence.unwrap_or(60)),
         grace: SignedDuration::from_secs(grace.unwrap_or(30)),
         runs: runs.and_then(|runs| usize::try_from(runs.value).ok()).unwrap_or(32),
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),

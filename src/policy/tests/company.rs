@@ -155,6 +155,7 @@ fn settings() -> Settings {
         space_alias: "space".to_owned(),
         administrators: Vec::new(),
         stale_after: SignedDuration::from_mins(5),
+        absence: SignedDuration::from_mins(1),
         grace: SignedDuration::from_secs(30),
         runs: 32,
         request_bytes: 1 << 24,
