@@ -11,13 +11,14 @@ use std::{
 use ruma::OwnedRoomId;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Mutex, mpsc::UnboundedReceiver},
+    sync::{Mutex, Notify, mpsc::UnboundedReceiver},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    appservice::{Appservice, Store},
     dispatch::{self, House, InForce},
     executor::Secrets,
     matrix::rooms,
@@ -31,6 +32,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const PROBE: Duration = Duration::from_secs(2);
 /// How long after a change in a room it is looked at: changes come in swarms.
 const SETTLE: Duration = Duration::from_millis(300);
+/// The first and the longest pause between two calls for what could not be stored.
+const CALL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How often all rooms are looked at although nothing was heard.
 const ROUND: Duration = Duration::from_mins(10);
 
@@ -50,11 +53,25 @@ pub async fn say_that_we_are_back(house: &House) -> Result<(), storage::Error> {
     let rooms = house.storage.bound_rooms().await?;
     let lines = rooms.into_iter().filter(|(key, _)| in_force.ops.rooms.contains_key(key));
     let boot = house.storage.boot();
-    let lines = lines
-        .map(|(_, room)| dispatch::away(&room, boot, seen, now, settings.stale_after))
-        .collect();
+    let lines = lines.map(|(_, room)| dispatch::away(&room, boot, seen, now, settings.stale_after)).collect();
     house.outbox.hand(house.storage.say(lines).await?);
     Ok(())
+}
+
+/// Stores what the homeserver delivers. Where that fails it rings: the homeserver, which keeps what was not
+/// stored, would come back with it after a pause that grows to minutes.
+pub fn store_or_ring(storage: &Storage, not_stored: &Arc<Notify>) -> Store {
+    let (store, not_stored) = (Appservice::store_in(storage.clone()), Arc::clone(not_stored));
+    Arc::new(move |transaction| {
+        let (stored, not_stored) = (store(transaction), Arc::clone(&not_stored));
+        Box::pin(async move {
+            let stored = stored.await;
+            if stored.is_err() {
+                not_stored.notify_one();
+            }
+            stored
+        })
+    })
 }
 
 /// Whether every declared room exists, as far as the database knows.
@@ -77,6 +94,8 @@ pub struct Keeper {
     pub folder: PathBuf,
     /// What the last look at the rooms found; held while they are looked at.
     pub last: Arc<Mutex<Option<rooms::Report>>>,
+    /// Rung when something that the homeserver delivered could not be stored.
+    pub not_stored: Arc<Notify>,
     /// Cancelled when the server is to stop.
     pub stop: CancellationToken,
 }
@@ -88,6 +107,7 @@ impl Keeper {
         keepers.spawn(self.clone().hear());
         keepers.spawn(self.clone().beat());
         keepers.spawn(self.clone().watch());
+        keepers.spawn(self.clone().call_for_the_backlog());
         keepers.spawn(self.clone().keep_rooms(drifted));
         keepers.spawn(self.reload());
         keepers
@@ -157,6 +177,29 @@ impl Keeper {
                 self.house.outbox.wake();
             }
             was_up = up;
+        }
+    }
+
+    /// Has the homeserver deliver at once what could not be stored while the database was away.
+    async fn call_for_the_backlog(self) {
+        let (first, longest) = CALL;
+        let (mut pause, mut last) = (first, None::<Instant>);
+        loop {
+            self.not_stored.notified().await;
+            while self.house.storage.unfinished().await.is_err() {
+                sleep(first).await;
+            }
+            // Where reading works and writing does not, this must not become a storm.
+            let again = last.is_some_and(|last| last.elapsed() < longest);
+            pause = if again { (pause * 2).min(longest) } else { first };
+            sleep(pause).await;
+            match self.house.homeserver.ping(&self.registration).await {
+                Ok(_) => tracing::info!("the homeserver delivers what could not be stored"),
+                Err(error) => {
+                    tracing::warn!(%error, "the homeserver does not deliver what could not be stored");
+                }
+            }
+            last = Some(Instant::now());
         }
     }
 

@@ -83,13 +83,14 @@ impl Options {
         keeping::say_that_we_are_back(&house).await?;
         health.rooms.store(keeping::has_all_rooms(&house).await?, Ordering::Relaxed);
 
+        let not_stored = Arc::default();
         // The doors open last: everything behind them is there.
         let face = appservice::router(Appservice {
             hs_token: registration.hs_token.clone(),
             homeserver: settings.server_name.clone(),
             bot: settings.bot_user(),
             largest: settings.request_bytes,
-            store: Appservice::store_in(storage.clone()),
+            store: keeping::store_or_ring(&storage, &not_stored),
             on_stored: {
                 let bell = storage.bell();
                 Arc::new(move || bell.ring())
@@ -116,6 +117,7 @@ impl Options {
             registration: registration.id.clone(),
             folder: self.ops.clone(),
             last: Arc::default(),
+            not_stored,
             stop: stop.clone(),
         };
         let mut keepers = keeper.start(drifted);

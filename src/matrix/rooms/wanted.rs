@@ -115,7 +115,7 @@ impl WantedRoom {
     }
 
     fn server_acl(&self) -> Value {
-        // The specification compares without the port, Synapse with it.
+        // Servers are compared without their ports; with them they are named for people.
         let names: BTreeSet<&str> =
             self.servers.iter().flat_map(|server| [server.as_str(), server.host()]).collect();
         let literals = self.servers.iter().any(|server| server.is_ip_literal());
