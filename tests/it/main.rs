@@ -8,6 +8,7 @@ mod doctor;
 mod executor;
 mod floors;
 mod harness;
+mod path;
 mod rooms_keeping;
 mod rooms_sending;
 mod rooms_yard;

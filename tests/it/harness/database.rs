@@ -66,10 +66,12 @@ impl Database {
 
     /// Connections of the superuser, who may look at everything.
     pub fn superuser(&self) -> PgPool {
-        PgPoolOptions::new()
-            .max_connections(2)
-            .connect_lazy(&self.cluster.url(&self.cluster.superuser, &self.name))
-            .unwrap()
+        PgPoolOptions::new().max_connections(2).connect_lazy(&self.superuser_url()).unwrap()
+    }
+
+    /// The superuser's URL.
+    pub fn superuser_url(&self) -> String {
+        self.cluster.url(&self.cluster.superuser, &self.name)
     }
 }
 
