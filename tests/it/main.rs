@@ -3,14 +3,22 @@
 //! They stand on a real PostgreSQL and real homeservers, which `deploy/test` starts. A test gets a
 //! [`harness::Database`] or a whole [`harness`] world of its own and shares nothing that another could disturb.
 
+mod burst;
+mod console;
+mod crashes;
 mod docs;
 mod doctor;
 mod executor;
+mod federation;
 mod floors;
 mod harness;
+mod identity;
+mod outages;
 mod path;
+mod receiving;
 mod rooms_keeping;
 mod rooms_sending;
 mod rooms_yard;
+mod speaking;
 mod storage;
 mod tutorial;

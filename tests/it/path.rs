@@ -1,5 +1,7 @@
 //! The whole path: a command typed in a room is decided, recorded, run, recorded and answered.
 
+use serde_json::{Value, json};
+
 use crate::harness::World;
 
 #[tokio::test]
@@ -13,4 +15,139 @@ async fn a_command_is_decided_recorded_run_recorded_and_answered() {
         world.entries(answer.number).await,
         ["command.received", "command.permitted", "run.started", "run.finished"]
     );
+}
+
+#[tokio::test]
+async fn a_refused_command_does_not_run_and_is_answered_with_the_rules_own_words() {
+    let world = World::start().await;
+    let answer = world.ask_as(&world.bob, "!deploy web production v1").await;
+    assert_eq!(answer.state, "refused");
+    assert!(answer.body.contains("Changes in production are for leads."), "{}", answer.body);
+    assert!(answer.body.contains("production-is-for-leads"), "{}", answer.body);
+    assert!(world.ops.traced().is_empty());
+    assert_eq!(world.entries(answer.number).await, ["command.received", "command.refused"]);
+
+    let answer = world.ask("!deploy web production v2").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert_eq!(world.ops.traced(), ["deploy web production v2"]);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_says_with_which_status_and_what_it_printed_last() {
+    let world = World::start().await;
+    let answer = world.ask("!fail").await;
+    assert_eq!(answer.state, "failed");
+    assert!(answer.body.contains("exit status 3"), "{}", answer.body);
+    assert!(answer.body.contains("it went wrong"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_mistyped_command_is_on_the_record_and_gets_the_nearest_one() {
+    let world = World::start().await;
+    let answer = world.ask("!depoly web staging").await;
+    assert_eq!(answer.state, "refused");
+    assert!(answer.body.contains("!deploy web staging"), "{}", answer.body);
+    assert_eq!(world.entries(answer.number).await, ["command.received", "command.refused"]);
+    assert_eq!(world.why_refused_number(answer.number).await, "unreadable");
+}
+
+#[tokio::test]
+async fn talk_among_people_gets_no_answer_and_no_record() {
+    let world = World::start().await;
+    for text in ["hello", "!", "!!!", "! deploy", "well, !count this", "!?"] {
+        world.alice.say(&world.room, text).await;
+    }
+    world.settled().await;
+    assert_eq!(world.count("SELECT count(*) FROM requests").await, 1, "only the command that settles");
+    let said = |event: &Value| event["sender"] == world.bot() && event["type"] == "m.room.message";
+    assert_eq!(world.alice.seen().iter().filter(|event| said(event)).count(), 1);
+}
+
+#[tokio::test]
+async fn the_built_in_commands_answer() {
+    let world = World::start().await;
+    let counted = world.ask("!count one").await;
+    for (line, expected) in [
+        ("!ping", ""),
+        ("!help", "!deploy"),
+        ("!help deploy", "staging"),
+        ("!commands", "count"),
+        ("!docs roll back", "version before"),
+        ("!status", "web"),
+        ("!status web", "web"),
+        ("!audit", "count"),
+        (&format!("!audit {}", counted.number), &world.alice.id),
+    ] {
+        let answer = world.ask(line).await;
+        assert_eq!(answer.state, "succeeded", "{line}: {}", answer.body);
+        assert!(answer.body.contains(expected), "{line}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn what_must_not_overlap_waits_for_its_lock() {
+    let world = World::start().await;
+    let first = world.alice.say(&world.room, "!slow 1 first").await;
+    let second = world.bob.say(&world.room, "!slow 0 second").await;
+    world.alice.outcome(&world.bot(), &second).await;
+    world.alice.outcome(&world.bot(), &first).await;
+    assert_eq!(world.ops.traced(), ["first begins", "first ends", "second begins", "second ends"]);
+}
+
+#[tokio::test]
+async fn a_long_run_holds_up_no_other_command() {
+    let world = World::start().await;
+    let slow = world.alice.say(&world.room, "!slow 3 long").await;
+    assert_eq!(world.ask_as(&world.bob, "!count meanwhile").await.state, "succeeded");
+    assert!(world.alice.outcomes(&world.bot(), &slow).is_empty());
+    world.alice.outcome(&world.bot(), &slow).await;
+    // It ran for longer than a moment, so its state was shown as a reaction meanwhile.
+    world
+        .alice
+        .until("a reaction on the command", |seen| {
+            let shown = |event: &&Value| {
+                event["type"] == "m.reaction" && event["content"]["m.relates_to"]["event_id"] == slow.as_str()
+            };
+            seen.iter().find(shown).map(|_| ())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn each_argument_reaches_the_program_as_one_element_and_no_shell_sees_it() {
+    let world = World::start().await;
+    let answer = world.ask("!echo '$(id); `id` | cat > /tmp/x' \"two  spaces\"").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert!(answer.body.contains("$(id); `id` | cat > /tmp/x two  spaces"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_runs_finish_and_leaves_nothing() {
+    let mut world = World::start().await;
+    let event = world.alice.say(&world.room, "!slow 2 finish").await;
+    world.started("finish begins").await;
+    world.stop().await;
+    assert_eq!(world.state_of(&event).await.as_deref(), Some("succeeded"));
+    assert_eq!(world.alice.outcome(&world.bot(), &event).await.state, "succeeded");
+    world.serve().await;
+}
+
+#[tokio::test]
+async fn a_message_that_mentions_the_bot_works_as_well() {
+    let world = World::start().await;
+    let bot = world.bot();
+    let event = world
+        .alice
+        .send(
+            &world.room,
+            &json!({
+                "msgtype": "m.text", "body": format!("{bot}: count mentioned"),
+                "format": "org.matrix.custom.html",
+                "formatted_body": format!("<a href=\"https://matrix.to/#/{bot}\">{bot}</a>: count mentioned"),
+                "m.mentions": { "user_ids": [bot] },
+            }),
+        )
+        .await;
+    assert_eq!(world.alice.outcome(&world.bot(), &event).await.state, "succeeded");
+    assert_eq!(world.ops.traced(), ["mentioned"]);
 }

@@ -17,6 +17,7 @@ pub mod world;
 pub use database::Database;
 pub use lease::Lease;
 pub use ops::OpsFolder;
+pub use parts::{OwnHomeserver, OwnPostgres};
 pub use people::{Answer, Person};
 pub use server::Server;
 pub use state::State;

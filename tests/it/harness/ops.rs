@@ -90,6 +90,7 @@ max  = 1000000
 "#,
         r#"i=0; while [ $i -lt "$1" ]; do i=$((i+1)); echo "line $i of the output"; done"#,
     ),
+    ("steer", "read", "", r"printf 'a\033[2Jb\342\200\256c\n'"),
     ("fail", "read", "", r#"echo "it went wrong"; exit 3"#),
     (
         "whois",
@@ -113,6 +114,7 @@ impl OpsFolder {
         ops.file("systems/api.toml", "summary = \"The api\"\nowner = \"web\"\ncriticality = \"low\"\nenvironments = [\"staging\", \"production\"]\n");
         ops.file("docs/deploying.md", "# Deploying\n\n## Roll back\n\nGo back to the version before.\n");
         ops.room("deploy", &["web"]);
+        ops.room("other", &["web"]);
         for (name, effect, arguments, script) in COMMANDS {
             ops.command(name, effect, arguments, script);
         }

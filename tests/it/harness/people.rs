@@ -243,6 +243,15 @@ impl Person {
         self.must("GET", &["rooms", room, "state", kind, key], &Value::Null).await
     }
 
+    /// The text of an uploaded file, by `server/id`.
+    pub async fn download(&self, address: &str) -> String {
+        let (server, id) = address.split_once('/').unwrap();
+        let url = self.url(&["_matrix", "client", "v1", "media", "download", server, id], &[]);
+        let response = self.http.get(url).bearer_auth(&self.token).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.text().await.unwrap()
+    }
+
     /// Makes a room of one's own.
     pub async fn create_room(&self, body: &Value) -> String {
         let answer = self.must("POST", &["createRoom"], body).await;

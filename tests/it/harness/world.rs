@@ -29,6 +29,8 @@ pub struct Plan {
     pub federated: bool,
     /// Whether there is a puppet, eve, in the team `web`, whose events' times can be set.
     pub puppet: bool,
+    /// How many further people are in the team `web` and in the room.
+    pub crowd: usize,
     /// Further lines of `[limits]`.
     pub limits: &'static str,
     /// Whether `serve` is started at once.
@@ -53,6 +55,8 @@ pub struct World {
     pub carol: Option<Person>,
     /// Somebody of the team `web` whose events' times can be set.
     pub eve: Option<Person>,
+    /// Further members of the team `web`.
+    pub crowd: Vec<Person>,
     /// What the localparts of the aliases begin with.
     pub alias_prefix: String,
     /// The room `deploy`, joined by alice and bob.
@@ -95,8 +99,14 @@ impl World {
             None => None,
         };
 
+        let mut crowd = Vec::new();
+        for _ in 0..plan.crowd {
+            crowd.push(Person::register(&homeserver, "crowd").await);
+        }
+
         let ops = OpsFolder::write(folder.path());
         let mut web = vec![alice.id.as_str(), bob.id.as_str()];
+        web.extend(crowd.iter().map(|person| person.id.as_str()));
         web.extend(eve.as_ref().map(|eve| eve.id.as_str()));
         ops.team("web", &[&homeserver.name], &web, 1);
         let partner: Vec<_> = carol.iter().map(|carol| carol.id.as_str()).collect();
@@ -129,6 +139,7 @@ impl World {
             bob,
             carol,
             eve,
+            crowd,
             alias_prefix,
             room: String::new(),
             pending_is_right: false,
@@ -141,8 +152,8 @@ impl World {
             world.serve().await;
             world.room = world.alice.join(&world.alias("deploy")).await;
             world.bob.join(&world.alias("deploy")).await;
-            if let Some(eve) = &world.eve {
-                eve.join(&world.alias("deploy")).await;
+            for person in world.eve.iter().chain(&world.crowd) {
+                person.join(&world.alias("deploy")).await;
             }
             world.alice.sync(Duration::ZERO).await;
             world.bob.sync(Duration::ZERO).await;
@@ -248,6 +259,28 @@ impl World {
         self.alice.until_seen(&mark).await;
     }
 
+    /// Waits until a program has left this line.
+    pub async fn started(&self, line: &str) {
+        let begun = Instant::now();
+        while self.ops.counted(line) == 0 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "`{line}` did not run: {:?}",
+                self.ops.traced()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until every event that arrived is decided.
+    pub async fn all_decided(&self) {
+        let begun = Instant::now();
+        while self.count("SELECT count(*) FROM inbox WHERE state = 'pending'").await > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the inbox is not empty");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until nothing is pending in the database.
     pub async fn nothing_pending(&self) {
         let sql = self.sql();
@@ -316,6 +349,17 @@ impl World {
         .fetch_one(&self.sql())
         .await
         .unwrap();
+        serde_json::from_str::<Value>(&body).unwrap()["why"].as_str().unwrap().to_owned()
+    }
+
+    /// Why a request was refused, by its number.
+    pub async fn why_refused_number(&self, number: i64) -> String {
+        let body: String =
+            sqlx::query_scalar("SELECT body FROM entries WHERE request = $1 AND kind = 'command.refused'")
+                .bind(number)
+                .fetch_one(&self.sql())
+                .await
+                .unwrap();
         serde_json::from_str::<Value>(&body).unwrap()["why"].as_str().unwrap().to_owned()
     }
 

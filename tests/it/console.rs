@@ -1,0 +1,44 @@
+//! `quarterdeck console --send --wait`: the same door as people use, for a CI job.
+
+use std::process::Output;
+
+use crate::harness::{Person, World};
+
+fn console(world: &World, person: &Person, further: &[&str]) -> (i32, String, String) {
+    let (alias, password) = (world.alias("deploy"), person.password());
+    let arguments = [
+        &["console", "--homeserver", &world.lease.homeserver.url, "--user", &person.id][..],
+        &["--password", &password, "--room", &alias],
+        further,
+    ];
+    let Output { status, stdout, stderr } = world.quarterdeck(&arguments.concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[tokio::test]
+async fn a_command_sent_from_a_script_ends_with_its_outcome() {
+    let world = World::start().await;
+    let (status, said, errors) = console(&world, &world.alice, &["--send", "!count script", "--wait"]);
+    assert_eq!(status, 0, "{said}{errors}");
+    assert!(said.starts_with("✅ counted script"), "{said}");
+    let (status, said, _) = console(&world, &world.bob, &["--send", "!deploy web production", "--wait"]);
+    assert_eq!(status, 1);
+    assert!(said.contains("Changes in production are for leads."), "{said}");
+    let (status, ..) = console(&world, &world.bob, &["--send", "!fail", "--wait"]);
+    assert_eq!(status, 1);
+    let (status, _, errors) =
+        console(&world, &world.bob, &["--send", "!slow 4", "--wait", "--timeout", "1s"]);
+    assert_eq!(status, 3, "{errors}");
+    assert_eq!(world.ops.traced(), ["script", "slow begins"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_has_a_status_of_its_own() {
+    let world = World::start().await;
+    let mallory = Person::register(&world.lease.homeserver, "mallory").await;
+    let (status, _, errors) = console(&world, &mallory, &["--send", "!count never", "--wait"]);
+    assert_eq!(status, 4, "{errors}");
+    assert!(errors.contains("not sent"), "{errors}");
+    assert!(world.ops.traced().is_empty());
+}

@@ -1,0 +1,74 @@
+//! `kill -9` at every named point, then a restart: one terminal state, one answer, nothing started twice.
+
+use quarterdeck::model::fault::Point;
+
+use crate::harness::World;
+
+/// Kills `serve` at `point` while it handles a command, and looks at what the next start makes of it.
+async fn killed(point: Point, state: &str, runs: std::ops::RangeInclusive<usize>) {
+    let mut world = World::start().await;
+    world.settled().await;
+    world.stop().await;
+    world.serve_until(point).await;
+    let command = world.alice.say(&world.room, "!count crash").await;
+    world.died().await;
+
+    world.serve().await;
+    let answer = world.alice.outcome(&world.bot(), &command).await;
+    assert_eq!(answer.state, state, "{}", answer.body);
+    // And a life later nothing is left to be done once more.
+    world.restart().await;
+    world.settled().await;
+    assert!(runs.contains(&world.ops.counted("crash")), "{:?}", world.ops.traced());
+    assert_eq!(world.alice.outcomes(&world.bot(), &command).len(), 1, "answered once");
+    assert_eq!(world.state_of(&command).await.as_deref(), Some(state));
+    let entries = world.entries(answer.number).await;
+    for kind in ["command.received", "command.permitted", "run.started", "run.finished"] {
+        assert_eq!(entries.iter().filter(|it| *it == kind).count(), 1, "{kind} in {entries:?}");
+    }
+    if state == "interrupted" {
+        // Somebody must look: it makes a sound for who asked.
+        assert_eq!(answer.content("msgtype"), "m.text");
+        assert_eq!(answer.content("m.mentions")["user_ids"][0], world.alice.id.as_str());
+    }
+}
+
+macro_rules! killed {
+    ($($name:ident: $point:ident, $state:literal, $runs:expr;)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            killed(Point::$point, $state, $runs).await;
+        })*
+
+        #[test]
+        fn every_point_has_a_test() {
+            let tested = [$(Point::$point),*];
+            assert!(Point::ALL.iter().all(|point| tested.contains(point)));
+        }
+    };
+}
+
+killed! {
+    killed_before_the_inbox_commit_it_is_delivered_again: BeforeInboxCommit, "succeeded", 1..=1;
+    killed_after_the_inbox_commit_it_is_taken_from_the_inbox: AfterInboxCommit, "succeeded", 1..=1;
+    killed_before_the_decisions_commit_nothing_had_happened: BeforeDecisionCommit, "succeeded", 1..=1;
+    killed_after_the_decisions_commit_it_is_interrupted_and_not_run: AfterDecisionCommit, "interrupted", 0..=0;
+    killed_after_the_start_of_the_process_it_is_interrupted: AfterProcessStart, "interrupted", 0..=1;
+    killed_after_the_end_of_the_process_it_is_interrupted_and_not_run_again: AfterProcessEnd, "interrupted", 1..=1;
+    killed_before_the_outcomes_commit_it_is_interrupted_and_not_run_again: BeforeOutcomeCommit, "interrupted", 1..=1;
+    killed_after_the_outcomes_commit_it_is_answered_from_the_outbox: AfterOutcomeCommit, "succeeded", 1..=1;
+    killed_before_the_answer_it_is_answered_from_the_outbox: BeforeAnswer, "succeeded", 1..=1;
+    killed_after_the_answer_it_is_not_answered_twice: AfterAnswer, "succeeded", 1..=1;
+}
+
+#[tokio::test]
+async fn a_process_that_outlives_the_server_is_ended_when_its_run_is_called_interrupted() {
+    let mut world = World::start().await;
+    let command = world.alice.say(&world.room, "!slow 60 outlives").await;
+    world.started("outlives begins").await;
+    world.restart().await;
+    assert_eq!(world.alice.outcome(&world.bot(), &command).await.state, "interrupted");
+    // Its lock is free, and it is not there any more.
+    assert_eq!(world.ask("!slow 0 next").await.state, "succeeded");
+    assert_eq!(world.ops.traced(), ["outlives begins", "next begins", "next ends"]);
+}

@@ -1,0 +1,181 @@
+//! How answers are said (MATRIX.md, "Speaking", 22 to 28).
+
+use serde_json::{Value, json};
+
+use crate::harness::{OwnHomeserver, Plan, World};
+
+#[tokio::test]
+async fn an_answer_is_a_notice_in_a_thread_at_the_command_that_pings_nobody() {
+    let world = World::start().await;
+    let command = world.alice.say(&world.room, "!count threaded").await;
+    let answer = world.alice.outcome(&world.bot(), &command).await;
+    assert_eq!(answer.content("msgtype"), "m.notice");
+    assert_eq!(
+        *answer.content("m.relates_to"),
+        json!({
+            "rel_type": "m.thread", "event_id": command, "is_falling_back": true,
+            "m.in_reply_to": { "event_id": command },
+        })
+    );
+    assert_eq!(*answer.content("m.mentions"), json!({}));
+    assert!(answer.content("org.quarterdeck.step").is_string());
+}
+
+#[tokio::test]
+async fn a_command_in_a_thread_is_answered_in_that_thread() {
+    let world = World::start().await;
+    let root = world.alice.say(&world.room, "let us see").await;
+    let command = world
+        .alice
+        .send(
+            &world.room,
+            &json!({ "msgtype": "m.text", "body": "!count inside",
+                "m.relates_to": { "rel_type": "m.thread", "event_id": root, "is_falling_back": true,
+                    "m.in_reply_to": { "event_id": root } } }),
+        )
+        .await;
+    let answer = world.alice.outcome(&world.bot(), &command).await;
+    let relation = answer.content("m.relates_to");
+    assert_eq!(relation["rel_type"], "m.thread");
+    assert_eq!(relation["event_id"], root.as_str());
+    assert_eq!(relation["m.in_reply_to"]["event_id"], command.as_str());
+}
+
+#[tokio::test]
+async fn a_change_says_one_line_in_the_main_timeline_as_well() {
+    let world = World::start().await;
+    let answer = world.ask("!deploy web staging v2").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    let (bot, alice) = (world.bot(), world.alice.id.clone());
+    world
+        .alice
+        .until("a line in the timeline", |seen| {
+            let line = |event: &&Value| {
+                event["sender"] == bot.as_str()
+                    && event["content"]["m.relates_to"].is_null()
+                    && event["content"]["body"].as_str().is_some_and(|body| body.contains(&alice))
+            };
+            seen.iter().find(line).map(|_| ())
+        })
+        .await;
+    let read = world.ask("!count quiet").await;
+    world.settled().await;
+    let lines = world.alice.seen();
+    let about = |event: &&Value| {
+        event["content"]["m.relates_to"].is_null()
+            && event["content"]["body"].as_str().is_some_and(|body| body.contains(&read.number.to_string()))
+            && event["sender"] == bot.as_str()
+    };
+    assert_eq!(lines.iter().filter(about).count(), 0, "what only reads says nothing there");
+}
+
+#[tokio::test]
+async fn the_outcome_of_a_long_run_makes_a_sound_for_who_asked_and_a_short_one_does_not() {
+    let world = World::start().await;
+    let short = world.ask("!count short").await;
+    let long = world.ask("!slow 31 long").await;
+    assert_eq!(long.content("msgtype"), "m.text");
+    assert_eq!(*long.content("m.mentions"), json!({ "user_ids": [world.alice.id] }));
+    // By the default push rules.
+    let told = world.alice.must("GET", &["notifications"], &Value::Null).await;
+    let notified = |event: &Value| {
+        told["notifications"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|notification| notification["event"]["event_id"] == event["event_id"])
+    };
+    assert!(notified(&long.event), "{told}");
+    assert!(!notified(&short.event));
+}
+
+#[tokio::test]
+async fn output_pings_nobody_and_is_only_ever_text() {
+    let world = World::start().await;
+    let text = format!("<b>bold</b> & @room {}", world.bob.id);
+    let answer = world.ask(&format!("!echo '{text}'")).await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert_eq!(*answer.content("m.mentions"), json!({}));
+    assert!(answer.body.contains(&text), "the plain body stands alone: {}", answer.body);
+    let html = answer.content("formatted_body").as_str().unwrap();
+    assert!(html.contains("&lt;b&gt;bold&lt;/b&gt; &amp; @room"), "{html}");
+    assert!(!html.contains("<b>") && !html.contains("matrix.to"), "{html}");
+}
+
+#[tokio::test]
+async fn control_characters_in_output_are_made_visible() {
+    let world = World::start().await;
+    let answer = world.ask("!steer").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    for text in [&answer.body, answer.content("formatted_body").as_str().unwrap()] {
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
+        assert!(text.contains("[2Jb"), "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn output_that_is_too_long_for_a_message_is_a_file() {
+    let world = World::start().await;
+    let answer = world.ask("!lines 30000").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert!(answer.event.to_string().len() < 65_536);
+    let (bot, command) =
+        (world.bot(), answer.content("m.relates_to")["event_id"].as_str().unwrap().to_owned());
+    let file = world.alice.answer_that(&bot, &command, |it| it["content"]["msgtype"] == "m.file").await;
+    let address = file["content"]["url"].as_str().unwrap().strip_prefix("mxc://").unwrap();
+    let text = world.alice.download(address).await;
+    assert!(text.starts_with("line 1 of the output\n"));
+    assert!(text.trim_end().ends_with("line 30000 of the output"));
+}
+
+#[tokio::test]
+async fn a_limit_of_the_homeserver_is_waited_for_and_nothing_is_said_twice() {
+    let own = OwnHomeserver::up(&["--stock-limits", "--appservices", "2"]);
+    // In a real installation it may have been forgotten to lift the limits.
+    let registration = &own.homeserver.appservices[0].registration;
+    let text = std::fs::read_to_string(registration).unwrap();
+    std::fs::write(registration, text.replace("rate_limited: false", "rate_limited: true")).unwrap();
+    own.stop();
+    own.start();
+    let plan = Plan { homeserver: Some(own.homeserver.clone()), puppet: true, ..Plan::default() };
+    let world = World::with(plan).await;
+    let eve = world.eve.as_ref().unwrap();
+    let mut commands = Vec::new();
+    for number in 0..13 {
+        commands.push(eve.say(&world.room, &format!("!count limit-{number}")).await);
+    }
+    for command in &commands {
+        world.alice.outcome(&world.bot(), command).await;
+    }
+    world.nothing_pending().await;
+    world.alice.sync(std::time::Duration::from_millis(500)).await;
+    for (number, command) in commands.iter().enumerate() {
+        assert_eq!(world.alice.outcomes(&world.bot(), command).len(), 1);
+        assert_eq!(world.ops.counted(&format!("limit-{number}")), 1);
+    }
+}
+
+#[tokio::test]
+async fn in_a_room_that_the_homeserver_encrypts_it_says_so_once() {
+    let own = OwnHomeserver::up(&["--encrypts", "all", "--appservices", "1"]);
+    let mut world = World::with(Plan { homeserver: Some(own.homeserver.clone()), ..Plan::default() }).await;
+    let (bot, room) = (world.bot(), world.room.clone());
+    let said = |seen: &[Value]| {
+        let here = |event: &&Value| {
+            event["sender"] == bot.as_str()
+                && event["room_id"] == room.as_str()
+                && event["content"]["body"].as_str().is_some_and(|body| body.contains("encrypted"))
+        };
+        seen.iter().filter(here).count()
+    };
+    let secret = json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "x" });
+    world.alice.send_event(&room, "m.room.encrypted", &secret, &[]).await;
+    world.alice.until("it says that it cannot read", |seen| (said(seen) > 0).then_some(())).await;
+    world.alice.send_event(&room, "m.room.encrypted", &secret, &[]).await;
+    world.restart().await;
+    world.alice.send_event(&room, "m.room.encrypted", &secret, &[]).await;
+    world.nothing_pending().await;
+    let mark = world.alice.say(&room, "mark").await;
+    world.alice.until_seen(&mark).await;
+    assert_eq!(said(&world.alice.seen()), 1);
+}
