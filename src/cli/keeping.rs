@@ -234,9 +234,6 @@ impl Keeper {
         for (room, event) in report.news(last.as_ref()) {
             self.house.storage.record(None, room.as_deref(), event).await?;
         }
-        for room in &report.encrypted {
-            dispatch::say_that_it_is_encrypted(&self.house, room).await?;
-        }
         *last = Some(report);
         self.health.rooms.store(has_all_rooms(&self.house).await?, Ordering::Relaxed);
         Ok(())

@@ -53,7 +53,10 @@ fn parse_text(context: Context<'_>, room: &Room, line: &Line) -> Result<Parsed, 
     characters::check(&line.text)?;
     let words = keyboard::words(&line.text)?;
     let (parsed, by_phrase) = parse_words(context, room, &words.words)?;
-    Ok(Parsed { understood: words.repaired || by_phrase || !line.pills.is_empty(), ..parsed })
+    // `!Deploy`: phones begin a line with a capital.
+    let renamed = words.words.first().is_some_and(|first| *first != parsed.command.name);
+    let understood = words.repaired || renamed || by_phrase || !line.pills.is_empty();
+    Ok(Parsed { understood, ..parsed })
 }
 
 /// Parses words, and tells whether a phrase matched.

@@ -21,5 +21,4 @@ mod speech;
 pub use dispatcher::{Dispatcher, House};
 pub use in_force::{Current, InForce};
 pub use recovery::interrupted as recover;
-pub use room_events::say_that_it_is_encrypted;
 pub use said_of_rooms::away;

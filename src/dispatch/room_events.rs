@@ -174,18 +174,10 @@ fn note(work: &mut Work, room: &Room, request: &Request, event_id: &OwnedEventId
     work.send(address.note(format!("note/{event_id}"), None, &message));
 }
 
-/// In a room of ours that somebody has encrypted, silence would be the worst answer.
+/// In a room of ours that is encrypted, silence would be the worst answer. It is said when somebody writes there, and not
+/// when the room is made: nobody would be there to see it, and who comes later sees only what is said from then on.
 fn encrypted(house: &House, work: &mut Work, room: &RoomId) {
     if house.first_encrypted(room) {
         work.send(said_of_rooms::cannot_read(room.to_owned()));
     }
-}
-
-/// Says, once ever, that a room of ours is encrypted and that nothing will be run in it.
-pub async fn say_that_it_is_encrypted(house: &House, room: &RoomId) -> Result<(), Error> {
-    if house.first_encrypted(room) {
-        let line = said_of_rooms::cannot_read(room.to_owned());
-        house.outbox.hand(house.storage.say(vec![line]).await?);
-    }
-    Ok(())
 }

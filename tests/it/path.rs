@@ -74,7 +74,7 @@ async fn the_built_in_commands_answer() {
         ("!commands", "count"),
         ("!docs roll back", "version before"),
         ("!status", "web"),
-        ("!status web", "web"),
+        ("!status web", "counted status"),
         ("!audit", "count"),
         (&format!("!audit {}", counted.number), &world.alice.id),
     ] {

@@ -267,7 +267,7 @@ async fn what_phone_keyboards_type_is_understood_and_echoed() {
     ] {
         let answer = world.ask(line).await;
         assert_eq!(answer.state, "succeeded", "{line}: {}", answer.body);
-        assert!(answer.body.contains("!count phone"), "{line} is echoed: {}", answer.body);
+        assert!(answer.body.contains("`!count --word phone`"), "{line} is echoed: {}", answer.body);
     }
     assert_eq!(world.ops.counted("phone"), 6);
 }

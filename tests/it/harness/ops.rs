@@ -174,8 +174,9 @@ impl OpsFolder {
             &format!("commands/{name}.toml"),
             &format!(
                 "name = \"{name}\"\nsummary = \"For a test\"\neffect = \"{effect}\"\n{top}{arguments}\n[run]\nexecutor = \"process\"\n\
-                 program = {program:?}\narguments = {templates:?}\nenvironment = {{ PATH = \"/usr/bin:/bin\", TRACE = {:?} }}\n{lock}",
-                self.trace
+                 program = \"{}\"\narguments = {templates:?}\nenvironment = {{ PATH = \"/usr/bin:/bin\", TRACE = \"{}\" }}\n{lock}",
+                program.display(),
+                self.trace.display(),
             ),
         );
     }

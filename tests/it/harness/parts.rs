@@ -99,8 +99,8 @@ fn run(argv: &[String]) -> String {
         .current_dir("/")
         .output()
         .unwrap_or_else(|error| panic!("{argv:?}: {error}"));
-    if !output.status.success() && !std::thread::panicking() {
-        panic!("{argv:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
+    // A second panic while a test fails would hide the first.
+    let well = output.status.success() || std::thread::panicking();
+    assert!(well, "{argv:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_lc_rs::hmac;
 use quarterdeck::model::{Random as _, SystemRandom};
 use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
@@ -390,57 +391,9 @@ fn outcome(event: &Value) -> Option<Answer> {
     })
 }
 
-/// HMAC-SHA1 as Synapse's registration wants it: 30 lines here, or a crate for one nonce.
+/// HMAC-SHA1, as Synapse's registration by shared secret wants it.
 fn hmac_sha1(key: &[u8], message: &[u8]) -> String {
-    let mut block = [0_u8; 64];
-    if key.len() > 64 {
-        block[..20].copy_from_slice(&sha1(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let pad = |byte: u8| block.map(|b| b ^ byte).to_vec();
-    let inner = sha1(&[pad(0x36), message.to_vec()].concat());
-    sha1(&[pad(0x5c), inner.to_vec()].concat()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn sha1(data: &[u8]) -> [u8; 20] {
-    let mut h: [u32; 5] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC3D2_E1F0];
-    let mut padded = data.to_vec();
-    padded.push(0x80);
-    while padded.len() % 64 != 56 {
-        padded.push(0);
-    }
-    padded.extend((data.len() as u64 * 8).to_be_bytes());
-    for chunk in padded.chunks(64) {
-        let mut w: Vec<u32> =
-            chunk.chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).collect();
-        for i in 16..80 {
-            w.push((w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16]).rotate_left(1));
-        }
-        let [mut a, mut b, mut c, mut d, mut e] = h;
-        for (i, word) in w.iter().enumerate() {
-            let (f, k) = match i {
-                0..20 => ((b & c) | (!b & d), 0x5A82_7999),
-                20..40 => (b ^ c ^ d, 0x6ED9_EBA1),
-                40..60 => ((b & c) | (b & d) | (c & d), 0x8F1B_BCDC),
-                _ => (b ^ c ^ d, 0xCA62_C1D6_u32),
-            };
-            let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(*word);
-            (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
-        }
-        for (sum, part) in h.iter_mut().zip([a, b, c, d, e]) {
-            *sum = sum.wrapping_add(part);
-        }
-    }
-    let mut digest = [0; 20];
-    for (place, word) in digest.chunks_mut(4).zip(h) {
-        place.copy_from_slice(&word.to_be_bytes());
-    }
-    digest
-}
-
-#[test]
-fn the_digest_is_sha1s() {
-    let mac = hmac_sha1(b"key", b"The quick brown fox jumps over the lazy dog");
-    assert_eq!(mac, "de7c9b85b8b78aa6bc8a7a36f70a90701c9db4d9");
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+    let mac = hmac::sign(&key, message);
+    mac.as_ref().iter().fold(String::new(), |text, byte| text + &*format!("{byte:02x}"))
 }

@@ -86,10 +86,8 @@ impl World {
 
         let alice = Person::register(&homeserver, "alice").await;
         let bob = Person::register(&homeserver, "bob").await;
-        let carol = match plan.federated {
-            true => Some(Person::register(&state.homeservers[1], "carol").await),
-            false => None,
-        };
+        let carol =
+            if plan.federated { Some(Person::register(&state.homeservers[1], "carol").await) } else { None };
         let puppeteer = plan.puppet.then(|| Lease::take(&homeserver, &leases, &mark));
         let eve = match &puppeteer {
             Some(lease) => {
@@ -119,14 +117,14 @@ impl World {
         ops.file(
             "quarterdeck.toml",
             &format!(
-                "state = {:?}\nlisten = \"127.0.0.1:{}\"\nadministrators = [{:?}]\n[homeserver]\nurl = {:?}\nname = {:?}\nregistration = {:?}\n\
+                "state = \"{}\"\nlisten = \"127.0.0.1:{}\"\nadministrators = [{:?}]\n[homeserver]\nurl = {:?}\nname = {:?}\nregistration = \"{}\"\n\
                  bot = {:?}\nalias_prefix = {alias_prefix:?}\n[space]\nname = \"A test\"\n[limits]\n{}\n",
-                folder.path().join("state"),
+                folder.path().join("state").display(),
                 lease.appservice.port,
                 alice.id,
                 homeserver.url,
                 homeserver.name,
-                lease.appservice.registration,
+                lease.appservice.registration.display(),
                 lease.appservice.bot,
                 plan.limits
             ),
@@ -204,9 +202,26 @@ impl World {
         self.server.insert(server)
     }
 
-    /// Starts `serve` and waits until it is ready.
+    /// Starts `serve` and waits until it is ready and the homeserver delivers.
     pub async fn serve(&mut self) {
         self.launch(&[]).ready().await;
+        self.reached().await;
+    }
+
+    /// Waits until the homeserver has caught up after the ping that `serve` asks for at its start.
+    ///
+    /// Synapse 1.163 can keep an event back that is sent in the very moment in which it finds the application service
+    /// recovered: its transaction is made while the service still counts as down, and the one who would send it has just
+    /// looked (`synapse/appservice/scheduler.py`, `retry` and `on_recovered`). It is delivered after the next outage only.
+    async fn reached(&self) {
+        const REACHED: &str = "the homeserver reaches us";
+        let log = self.log_text();
+        let last = log.rfind("quarterdeck serves").unwrap_or(0);
+        let begun = Instant::now();
+        while !self.log_text()[last..].contains(REACHED) && begun.elapsed() < Duration::from_secs(5) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
     /// Starts `serve` so that it kills itself when it comes to `point`, and waits until it is ready.
