@@ -1,5 +1,8 @@
 -- What arrived and is not yet decided. A row is here, durably, before its sender is told that it arrived.
 
+-- Known gap: rows that are done, and transactions, are kept for ever. They are small, since a done row has lost its
+-- raw event; what they are for, knowing a repeated event, needs them only for some weeks.
+
 -- A shortcut: this very body was stored under this id before. An id with another body is no duplicate,
 -- because a homeserver with a new database starts its ids again.
 CREATE TABLE transactions (

@@ -125,5 +125,9 @@ pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Error> {
         ("idle_in_transaction_session_timeout", "60s"),
         ("default_transaction_isolation", "read committed"),
         ("timezone", "UTC"),
+        // A host that vanished keeps neither its lanes nor its instance's name for hours.
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
     ]))
 }

@@ -46,7 +46,8 @@ impl ContentKind {
 /// A message to be sent, written in the commit of what it tells of.
 #[derive(Debug, Clone)]
 pub struct OutboxDraft {
-    /// Its step key: unique for ever, and the transaction id under which it is sent.
+    /// Its step key: unique for ever, and what its transaction id is made of. A step that was written
+    /// before is not written again.
     pub step: String,
     /// The room it goes to.
     pub room: OwnedRoomId,

@@ -4,7 +4,7 @@ use ruma::{OwnedServerName, OwnedTransactionId};
 
 use jiff_sqlx::Timestamp as SqlTime;
 
-use super::{Error, Storage, Work, bell::CHANNEL, error::Doing as _};
+use super::{Error, Storage, bell::CHANNEL, error::Doing as _};
 use crate::model::{Digest, Timestamp};
 
 /// What a homeserver delivered in one request.
@@ -104,30 +104,5 @@ impl Storage {
             self.inner.bell.next();
         }
         Ok(Stored { new, duplicates: arrivals.len().saturating_sub(new) })
-    }
-}
-
-impl Work {
-    /// Puts an event into the inbox in the commit of this work: what one event gives rise to is work of
-    /// its own, decided like all other. One that is known is not stored again.
-    pub async fn arrive(&mut self, arrival: &Arrival) -> Result<(), Error> {
-        sqlx::query!(
-            "WITH lane AS (
-                INSERT INTO lanes (lane) VALUES ($3) ON CONFLICT DO NOTHING
-             )
-             INSERT INTO inbox (source, external_id, lane, claimed_at, received_at, raw)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (source, external_id) DO NOTHING",
-            arrival.source,
-            arrival.external_id,
-            arrival.lane,
-            arrival.claimed_at.map(SqlTime::from) as _,
-            SqlTime::from(self.now) as _,
-            arrival.raw,
-        )
-        .execute(&mut *self.tx)
-        .await
-        .doing("putting an event into the inbox")?;
-        Ok(())
     }
 }

@@ -160,17 +160,22 @@ impl Storage {
     async fn beat_once(&self, seen: &mut Seen) -> Result<Beat, Error> {
         const DOING: &str = "the heartbeat";
         let now = self.now();
+        // The session may have been lost with the network, and the server may not know it yet: whether we
+        // are alive is therefore told by our row alone, which whoever takes the name declares dead.
+        if let Some(session) = &mut seen.session
+            && session.ping().await.is_err()
+        {
+            seen.session = None;
+        }
         if seen.session.is_none() {
-            // The session was lost with the database. Whoever has taken the name since has also declared us dead.
             seen.session = self.take_name().await?;
         }
-        let Some(session) = &mut seen.session else { return Ok(Beat::DeclaredDead) };
         let alive = sqlx::query!(
             "UPDATE instances SET counter = counter + 1, seen_at = $2 WHERE boot = $1 AND ended_at IS NULL",
             self.boot().0,
             SqlTime::from(self.now()) as _,
         )
-        .execute(&mut *session)
+        .execute(self.pool())
         .await
         .doing(DOING)?
         .rows_affected();
@@ -181,7 +186,7 @@ impl Storage {
             "SELECT boot, counter FROM instances WHERE ended_at IS NULL AND boot <> $1",
             self.boot().0
         )
-        .fetch_all(&mut *session)
+        .fetch_all(self.pool())
         .await
         .doing(DOING)?;
         let mut died = Vec::new();
@@ -204,7 +209,7 @@ impl Storage {
                 SqlTime::from(now) as _,
                 self.boot().0,
             )
-            .execute(&mut *session)
+            .execute(self.pool())
             .await
             .doing(DOING)?
             .rows_affected();

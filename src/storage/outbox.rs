@@ -17,18 +17,11 @@ impl Storage {
     /// was written before is not written again. Gives those that this process may send at once.
     pub async fn say(&self, drafts: Vec<OutboxDraft>) -> Result<Vec<OutboxRow>, Error> {
         const DOING: &str = "writing messages";
-        let steps: Vec<_> = drafts.iter().map(|draft| draft.step.clone()).collect();
         let now = self.now();
         let mut tx = self.begin(DOING).await?;
-        let known = sqlx::query_scalar!("SELECT step FROM outbox WHERE step = ANY($1)", &steps)
-            .fetch_all(&mut *tx)
-            .await
-            .doing(DOING)?;
         let mut sheaf = Sheaf::default();
         for draft in drafts {
-            if !known.contains(&draft.step) {
-                sheaf.send(draft);
-            }
+            sheaf.send(draft);
         }
         let messages = sheaf.write(self, &mut tx, now, None).await?;
         tx.commit().await.doing(DOING)?;

@@ -146,6 +146,7 @@ impl Work {
                 other => other,
             });
         }
+        self.leaves_queued = true;
         let inputs = permit.inputs().to_string();
         let event = Event::CommandPermitted {
             command: invocation.command.clone(),
@@ -290,7 +291,10 @@ impl Work {
         .await
         .doing(DOING)?;
         match found {
-            Some(row) if row.running => Ok(None),
+            Some(row) if row.running => {
+                self.leaves_queued = false;
+                Ok(None)
+            }
             Some(row) => Ok(Some(row.lock.unwrap_or_default())),
             None => Err(match self.moved(number, State::Queued, State::Running).await {
                 Error::Moved { found, .. } if found == State::Queued.name() => {
@@ -332,10 +336,11 @@ impl Work {
             }
         };
         Point::AfterDecisionCommit.pass();
-        storage.inner.bell.look_at_queue();
         if started {
             Ok(Started { warrant: Some(warrant), messages })
         } else {
+            // What it was to start is there to be claimed again.
+            storage.inner.bell.ring();
             Ok(Started { warrant: None, messages: Vec::new() })
         }
     }

@@ -30,6 +30,8 @@ pub struct Work {
     pub(super) sheaf: Sheaf,
     /// The rooms of the requests that this work opened or read.
     pub(super) rooms: HashMap<RequestNumber, OwnedRoomId>,
+    /// Whether it leaves a request queued, whose lock may be free when this is committed.
+    pub(super) leaves_queued: bool,
     failures: i32,
 }
 
@@ -58,7 +60,7 @@ impl Work {
         if let Subject::Queued(request) = &subject {
             rooms.insert(request.number, request.room.clone());
         }
-        Self { storage, tx, subject, now, sheaf: Sheaf::default(), rooms, failures }
+        Self { storage, tx, subject, now, sheaf: Sheaf::default(), rooms, leaves_queued: false, failures }
     }
 
     /// The row of the inbox, where this is one.
@@ -108,8 +110,9 @@ impl Work {
     pub async fn done(mut self) -> Result<Vec<OutboxRow>, Error> {
         let messages = self.write().await?;
         self.tx.commit().await.doing("committing a decision")?;
-        // A request that it left queued may have a free lock.
-        self.storage.inner.bell.look_at_queue();
+        if self.leaves_queued {
+            self.storage.inner.bell.look_at_queue();
+        }
         Ok(messages)
     }
 

@@ -2,6 +2,7 @@
 
 mod audit_log;
 mod claims;
+mod command_line;
 mod inbox;
 mod instances;
 mod knowledge;
