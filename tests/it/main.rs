@@ -13,6 +13,7 @@ mod federation;
 mod floors;
 mod harness;
 mod identity;
+mod install;
 mod outages;
 mod path;
 mod receiving;
