@@ -42,7 +42,7 @@ def _homeserver(options: argparse.Namespace) -> None:
     homeserver = Homeserver(folder, venv.make())
     match options.verb:
         case "up":
-            homeserver.make()
+            homeserver.make(options.host)
             pool = registrations.pool(folder / "registrations", options.appservices)
             files = [entry.registration for entry in pool] + [Path(path).resolve() for path in options.registration]
             choices = Choices(stock_limits=options.stock_limits, encrypts=options.encrypts, extra=json.loads(options.extra))
@@ -76,6 +76,7 @@ def _run() -> int:
     homeserver.add_argument("--stock-limits", action="store_true", help="Synapse's own rate limits")
     homeserver.add_argument("--encrypts", choices=["off", "invite", "all"], default="off", help="which new rooms it encrypts by itself")
     homeserver.add_argument("--certificates", type=Path, help="the folder of the authority that other homeservers trust")
+    homeserver.add_argument("--host", choices=["localhost", "127.0.0.1"], default="localhost", help="the host in its name")
     homeserver.add_argument("--extra", default="{}", help="further settings of homeserver.yaml, as JSON")
     homeserver.set_defaults(run=_homeserver)
     options = parser.parse_args()

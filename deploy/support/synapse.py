@@ -68,7 +68,8 @@ class Homeserver:
     @property
     def name(self) -> str:
         """The part after the colon in its users' ids."""
-        return f"localhost:{self._facts()['federation_port']}"
+        facts = self._facts()
+        return f"{facts.get('host', 'localhost')}:{facts['federation_port']}"
 
     @property
     def url(self) -> str:
@@ -84,14 +85,14 @@ class Homeserver:
         """Whether `make` has run."""
         return (self.folder / "facts.json").exists()
 
-    def make(self) -> None:
+    def make(self, host: str = "localhost") -> None:
         """Draws its ports and secrets, once."""
         if self.made():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         client, federation = ports.free(2)
         facts = {
-            "client_port": client, "federation_port": federation,
+            "host": host, "client_port": client, "federation_port": federation,
             "shared_secret": secrets.token_hex(32), "macaroon": secrets.token_hex(32), "form": secrets.token_hex(32),
         }  # fmt: skip
         seed = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
