@@ -37,6 +37,11 @@ impl OwnPostgres {
         run(&self.cluster.control["stop"]);
     }
 
+    /// Ends it as a crash does, without a word to anybody.
+    pub fn kill(&self) {
+        run(&self.cluster.control["kill"]);
+    }
+
     /// Starts it again.
     pub fn start(&self) {
         run(&self.cluster.control["start"]);
