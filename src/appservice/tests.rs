@@ -120,6 +120,16 @@ async fn one_malformed_event_never_blocks_the_others() {
 }
 
 #[tokio::test]
+async fn a_time_that_no_calendar_has_is_not_handed_on() {
+    // 5000 before our era: the database would refuse it, and with it every event of the transaction, for ever.
+    let strange = EVENT.replace("1767225600000", "-220000000000000");
+    let face = face(true);
+    face.put(format!(r#"{{"events":[{strange}]}}"#)).await;
+    assert_eq!(face.arrivals()[0].external_id, "$a");
+    assert_eq!(face.arrivals()[0].claimed_at, None);
+}
+
+#[tokio::test]
 async fn a_body_that_is_no_transaction_is_kept_and_not_sent_for_ever() {
     for body in ["", "{", "[]", r#"{"events":7}"#] {
         let face = face(true);

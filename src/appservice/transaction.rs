@@ -12,14 +12,13 @@ use axum::{
 };
 use bytes::Bytes;
 use http::StatusCode;
-use jiff::Timestamp;
 use ruma::{EventId, OwnedTransactionId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{Appservice, failure::Failure};
 use crate::{
-    model::{Digest, fault::Point},
+    model::{Digest, claimed_at, fault::Point},
     storage::{Arrival, Transaction},
 };
 
@@ -121,7 +120,7 @@ fn arrival(raw: &str) -> Arrival {
         source: SOURCE.to_owned(),
         external_id: head.event_id.into_owned(),
         lane: head.room_id.into_owned(),
-        claimed_at: head.origin_server_ts.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+        claimed_at: head.origin_server_ts.and_then(claimed_at),
         raw: raw.as_bytes().to_vec(),
     }
 }

@@ -8,6 +8,8 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
+use crate::{appservice, model, storage::InboxRow};
+
 /// An event, as far as every kind of event goes.
 #[derive(Debug)]
 pub struct Incoming {
@@ -75,17 +77,40 @@ struct Raw<'a> {
 }
 
 impl Incoming {
+    /// Reads a row of the inbox.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for the log. Also where the row says otherwise than the event in it: what is
+    /// done once is what the row names, so nothing else may be done for it.
+    pub fn of(row: &InboxRow) -> Result<Self, String> {
+        if row.source == appservice::MALFORMED {
+            return Err("the homeserver sent it as an event, and it is none".to_owned());
+        }
+        let event = Self::parse(&row.raw)?;
+        if event.room_id != row.lane
+            || (row.source == appservice::SOURCE && event.event_id != row.external_id)
+        {
+            return Err(format!("it calls itself {} in {}", event.event_id, event.room_id));
+        }
+        Ok(event)
+    }
+
     /// Reads the raw bytes of an event.
     ///
     /// # Errors
     ///
     /// What is wrong with it, for the log.
-    pub fn parse(raw: &[u8]) -> Result<Self, String> {
+    fn parse(raw: &[u8]) -> Result<Self, String> {
         let raw: Raw<'_> = serde_json::from_slice(raw).map_err(|error| format!("not an event: {error}"))?;
         let content: Value =
             serde_json::from_str(raw.content.get()).map_err(|error| format!("its content: {error}"))?;
-        let claimed_at = Timestamp::from_millisecond(raw.origin_server_ts)
-            .map_err(|error| format!("its origin_server_ts: {error}"))?;
+        let claimed_at = model::claimed_at(raw.origin_server_ts)
+            .ok_or_else(|| format!("its origin_server_ts {} is no time", raw.origin_server_ts))?;
+        // The specification forbids them, the types let them pass, and the database takes no NUL.
+        if [raw.event_id.as_str(), raw.room_id.as_str(), raw.sender.as_str()].into_iter().any(has_control) {
+            return Err("its event, room or sender holds a control character".to_owned());
+        }
         let kind = match (raw.event_type.as_str(), raw.state_key) {
             ("m.room.message", None) => message(content),
             ("m.room.encrypted", None) => Kind::Encrypted,
@@ -98,13 +123,22 @@ impl Incoming {
     }
 }
 
+fn has_control(id: &str) -> bool {
+    id.contains(char::is_control)
+}
+
+/// The id of another event, where it is one.
+fn target(id: &Value) -> Option<OwnedEventId> {
+    id.as_str().filter(|id| !has_control(id)).and_then(|id| OwnedEventId::try_from(id).ok())
+}
+
 fn message(content: Value) -> Kind {
     let relation = &content["m.relates_to"];
     if relation["rel_type"] != "m.replace" {
         return Kind::Message(content);
     }
     let text = content["m.new_content"]["body"].as_str().or(content["body"].as_str()).unwrap_or_default();
-    match relation["event_id"].as_str().and_then(|id| OwnedEventId::try_from(id).ok()) {
+    match target(&relation["event_id"]) {
         Some(target) => Kind::Edit { target, text: text.to_owned() },
         // An edit of nothing is still no command.
         None => Kind::Other,
@@ -113,12 +147,13 @@ fn message(content: Value) -> Kind {
 
 /// Room version 11 and later keep the target in the content, earlier ones beside it.
 fn redaction(content: &Value, beside: Option<OwnedEventId>) -> Kind {
-    let inside = content["redacts"].as_str().and_then(|id| OwnedEventId::try_from(id).ok());
-    inside.or(beside).map_or(Kind::Other, |target| Kind::Redaction { target })
+    let beside = beside.filter(|id| !has_control(id.as_str()));
+    target(&content["redacts"]).or(beside).map_or(Kind::Other, |target| Kind::Redaction { target })
 }
 
 fn member(content: &Value, user: &str) -> Kind {
     match (OwnedUserId::try_from(user), content["membership"].as_str()) {
+        _ if has_control(user) => Kind::Other,
         (Ok(user), Some(membership @ ("join" | "leave" | "invite" | "ban" | "knock"))) => {
             Kind::Member { user, membership: membership.to_owned() }
         }
@@ -172,6 +207,48 @@ mod tests {
             assert!(Incoming::parse(raw.as_bytes()).is_err(), "{raw}");
         }
         assert!(event("m.room.message", &json!({}), &json!({"sender": "alice"})).is_err());
-        assert!(event("m.room.message", &json!({}), &json!({"origin_server_ts": i64::MAX})).is_err());
+        for strange in [i64::MIN, -300_000_000_000_000, -1, i64::MAX] {
+            assert!(event("m.room.message", &json!({}), &json!({ "origin_server_ts": strange })).is_err());
+        }
+    }
+
+    #[test]
+    fn a_row_stands_for_the_event_that_it_names_and_for_no_other() {
+        let row = |source: &str, external_id: &str, lane: &str| InboxRow {
+            id: 1,
+            source: source.to_owned(),
+            external_id: external_id.to_owned(),
+            lane: lane.to_owned(),
+            claimed_at: None,
+            received_at: jiff::Timestamp::UNIX_EPOCH,
+            raw: json!({
+                "event_id": "$e", "room_id": "!r:x", "sender": "@a:x", "origin_server_ts": 1000,
+                "type": "m.room.message", "content": {"msgtype": "m.text", "body": "!deploy"},
+            })
+            .to_string()
+            .into_bytes(),
+        };
+        assert!(Incoming::of(&row("matrix", "$e", "!r:x")).is_ok());
+        assert!(Incoming::of(&row("status", "$e/0", "!r:x")).is_ok());
+        assert!(Incoming::of(&row("matrix", "$other", "!r:x")).is_err());
+        assert!(Incoming::of(&row("matrix", "$e", "!other:x")).is_err());
+        // What was stored by its digest could come again with another digest.
+        assert!(Incoming::of(&row("matrix.malformed", "00ff", "matrix.malformed")).is_err());
+        assert!(Incoming::of(&row("matrix.malformed", "00ff", "!r:x")).is_err());
+    }
+
+    #[test]
+    fn an_id_with_a_control_character_names_nothing() {
+        for key in ["event_id", "room_id", "sender"] {
+            let value = json!({"event_id": "$e\0", "room_id": "!r\0:x", "sender": "@a\u{7}:x"})[key].clone();
+            assert!(event("m.room.message", &json!({}), &json!({ key: value })).is_err(), "{key}");
+        }
+        let edit = json!({"body": "x", "m.relates_to": {"rel_type": "m.replace", "event_id": "$o\0"}});
+        assert_eq!(event("m.room.message", &edit, &json!({})).unwrap().kind, Kind::Other);
+        let redaction = event("m.room.redaction", &json!({"redacts": "$a\0"}), &json!({"redacts": "$b\0"}));
+        assert_eq!(redaction.unwrap().kind, Kind::Other);
+        let member =
+            event("m.room.member", &json!({"membership": "join"}), &json!({"state_key": "@a\u{7}:x"}));
+        assert_eq!(member.unwrap().kind, Kind::Other);
     }
 }

@@ -5,6 +5,7 @@
 
 mod ambient;
 mod answer;
+mod claimed;
 mod digest;
 mod entry;
 pub mod fault;
@@ -17,6 +18,7 @@ mod value;
 
 pub use ambient::{Clock, Random, SystemClock, SystemRandom};
 pub use answer::{Block, Message, Span, StateMark};
+pub use claimed::claimed_at;
 pub use digest::{Commitment, Digest, Salt};
 pub use entry::{Entry, Event};
 pub use ids::{AttemptId, BootId, EntryId, RequestNumber};

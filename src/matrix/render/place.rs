@@ -43,7 +43,10 @@ impl Placement {
         let relation = &content["m.relates_to"];
         match relation["rel_type"].as_str() {
             None => Some(event.to_owned()),
-            Some("m.thread") => relation["event_id"].as_str()?.try_into().ok(),
+            // An id with a control character is none, whatever its type lets pass.
+            Some("m.thread") => {
+                relation["event_id"].as_str().filter(|id| !id.contains(char::is_control))?.try_into().ok()
+            }
             Some(_) => None,
         }
     }

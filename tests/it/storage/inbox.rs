@@ -1,7 +1,10 @@
 //! The inbox: stored once, whatever is repeated.
 
 use super::support::{Store, transaction};
-use quarterdeck::storage::Stored;
+use quarterdeck::{
+    model::{Timestamp, claimed_at},
+    storage::Stored,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_is_replayed_a_hundred_times_at_once_is_stored_once() {
@@ -62,4 +65,22 @@ async fn an_empty_transaction_is_taken() {
     let store = Store::new().await;
     let stored = store.unregistered("main").store_transaction(&transaction("t1", &[])).await.unwrap();
     assert_eq!(stored, Stored { new: 0, duplicates: 0 });
+}
+
+#[tokio::test]
+async fn no_time_that_an_event_claims_keeps_its_transaction_from_being_stored() {
+    let store = Store::new().await;
+    let storage = store.unregistered("main");
+    let claiming = |name: &str, at: Option<Timestamp>| {
+        let mut claiming = transaction(name, &[("!a:example.org", &format!("${name}"))]);
+        claiming.arrivals[0].claimed_at = at;
+        claiming
+    };
+    let (min, max) = (Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
+    for strange in [i64::MIN, min, -210_866_803_200_001, -1, 0, max, i64::MAX] {
+        let stored = storage.store_transaction(&claiming(&strange.to_string(), claimed_at(strange))).await;
+        assert_eq!(stored.unwrap(), Stored { new: 1, duplicates: 0 }, "{strange}");
+    }
+    // What `claimed_at` keeps away: our own type counts further back than the database.
+    assert!(storage.store_transaction(&claiming("early", Some(Timestamp::MIN))).await.is_err());
 }
