@@ -14,8 +14,9 @@ use std::{
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
-use crate::storage::Storage;
+use crate::storage::{Storage, Unfinished};
 
 /// How long the database may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,7 +38,12 @@ pub struct Face {
     storage: Storage,
     health: Arc<Health>,
     metrics: PrometheusHandle,
+    /// Who asks needs no token, so however many ask, the database hears few of them: its connections are for work.
+    asking: Arc<Semaphore>,
 }
+
+/// How many questions about the database are asked at once.
+const AT_ONCE: usize = 2;
 
 /// Begins to count what happens: from here on the `metrics` macros are heard.
 ///
@@ -50,7 +56,7 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         ("quarterdeck_requests_total", "Requests by the state they ended in"),
         ("quarterdeck_transactions_total", "Transactions that the homeserver delivered and that were stored"),
         ("quarterdeck_events_malformed_total", "Events that could not be read; kept raw and passed over"),
-        ("quarterdeck_outbox_parked_total", "Messages given up for a reason that waiting does not mend"),
+        ("quarterdeck_messages_parked_total", "Messages given up for a reason that waiting does not mend"),
     ] {
         metrics::describe_counter!(name, words);
     }
@@ -66,7 +72,7 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         metrics::describe_gauge!(name, words);
     }
     // A counter that nothing has moved yet is 0, not absent.
-    for name in ["transactions_total", "events_malformed_total", "outbox_parked_total"] {
+    for name in ["transactions_total", "events_malformed_total", "messages_parked_total"] {
         metrics::counter!(format!("quarterdeck_{name}")).absolute(0);
     }
     Ok(handle)
@@ -78,7 +84,7 @@ pub fn router(storage: Storage, health: Arc<Health>, metrics: PrometheusHandle) 
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Face { storage, health, metrics })
+        .with_state(Face { storage, health, metrics, asking: Arc::new(Semaphore::new(AT_ONCE)) })
 }
 
 /// What stands in the way of work, if anything does.
@@ -95,7 +101,7 @@ struct Readiness {
 /// Ready is: the database answers, the rooms are there, and nobody asked us to stop. A homeserver that
 /// is away is no reason to take us out of service: we wait for it.
 async fn ready(State(face): State<Face>) -> impl IntoResponse {
-    let database = face.database_answers().await;
+    let database = face.unfinished().await.is_some();
     let rooms = face.health.rooms.load(Ordering::Relaxed);
     let stopping = face.health.stopping.load(Ordering::Relaxed);
     let readiness = Readiness {
@@ -112,8 +118,7 @@ async fn ready(State(face): State<Face>) -> impl IntoResponse {
 async fn scrape(State(face): State<Face>) -> String {
     let flag = |yes| if yes { 1.0 } else { 0.0 };
     metrics::gauge!("quarterdeck_homeserver_up").set(flag(face.health.homeserver.load(Ordering::Relaxed)));
-    let unfinished = tokio::time::timeout(PATIENCE, face.storage.unfinished()).await;
-    let unfinished = unfinished.ok().and_then(Result::ok);
+    let unfinished = face.unfinished().await;
     metrics::gauge!("quarterdeck_database_up").set(flag(unfinished.is_some()));
     if let Some(unfinished) = unfinished {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; these counts are small")]
@@ -129,7 +134,13 @@ async fn scrape(State(face): State<Face>) -> String {
 }
 
 impl Face {
-    async fn database_answers(&self) -> bool {
-        matches!(tokio::time::timeout(PATIENCE, self.storage.unfinished()).await, Ok(Ok(_)))
+    /// What is unfinished, if the database says so in time.
+    async fn unfinished(&self) -> Option<Unfinished> {
+        let ask = async {
+            // The semaphore is never closed.
+            let _place = self.asking.acquire().await;
+            self.storage.unfinished().await
+        };
+        tokio::time::timeout(PATIENCE, ask).await.ok()?.ok()
     }
 }
