@@ -141,8 +141,9 @@ impl Keeper {
                     tracing::error!(
                         "another instance has declared this one dead: ending the runs and stopping"
                     );
-                    self.house.runs.stop().await;
+                    // First of all nothing new: ending what runs takes its time.
                     self.stop.cancel();
+                    self.house.runs.stop().await;
                     return;
                 }
                 Err(error) => tracing::warn!(%error, "no heartbeat could be written"),

@@ -32,8 +32,10 @@ pub async fn conclude(
         Err(error) if error.is_away() => return Err(error),
         Err(error) => {
             tracing::error!(number = %asked.number, %error, "a built-in command failed");
-            Message::marked(StateMark::Failed)
-                .line([Span::text(format!("It could not be answered: {error}"))])
+            // The database's words are for the log: a room is not shown its insides.
+            Message::marked(StateMark::Failed).line([Span::text(
+                "It could not be answered; the server's log says why. Tell the operators.",
+            )])
         }
     };
     let failed = message.mark == Some(StateMark::Failed);

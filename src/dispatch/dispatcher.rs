@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,6 +25,8 @@ use crate::{
 
 /// How many rooms are worked on at once. Deciding takes about a millisecond; the rest is the database.
 const WORKERS: usize = 4;
+/// How many invitations by strangers are declined at once.
+const ERRANDS: usize = 8;
 
 /// How long stopped runs may take to end and to have their outcomes recorded.
 const RECORDING: Duration = Duration::from_secs(15);
@@ -42,6 +46,7 @@ pub struct House {
     /// The runs under way.
     pub runs: Runs,
     places: Arc<Semaphore>,
+    errands: Arc<Semaphore>,
     encrypted: Mutex<BTreeSet<OwnedRoomId>>,
     drift: mpsc::UnboundedSender<OwnedRoomId>,
     own_prefix: String,
@@ -114,6 +119,7 @@ impl House {
             current,
             runs: Runs::default(),
             places: Arc::new(Semaphore::new(settings.runs)),
+            errands: Arc::new(Semaphore::new(ERRANDS)),
             encrypted: Mutex::default(),
             drift,
             own_prefix: format!("{}_", settings.bot),
@@ -152,6 +158,11 @@ impl House {
     /// One of the places in which something may run, if one is free.
     pub fn take_place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Leave to do something beside all work that strangers can ask for, unless too much of it is under way.
+    pub fn take_errand(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.errands).try_acquire_owned().ok()
     }
 
     /// Commits a piece of work and has its messages sent.
@@ -222,17 +233,36 @@ async fn worker(house: Arc<House>, stop: CancellationToken) {
 async fn step(house: &Arc<House>, wanted: Wanted) -> Result<bool, Error> {
     let Some(work) = house.storage.claim(wanted).await? else { return Ok(false) };
     let ticket = work.ticket();
-    // A task of its own: a panic ends this piece of work, and not the worker with all that comes after.
-    let house_of_task = Arc::clone(house);
-    let done = tokio::spawn(async move { pipeline::process(&house_of_task, work).await }).await;
-    let reason = match done {
-        Ok(Ok(())) => return Ok(true),
-        Ok(Err(error)) if error.is_away() => return Err(error),
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => format!("it panicked: {panic}"),
+    let reason = match caught(Box::pin(pipeline::process(house, work))).await {
+        Some(Ok(())) => return Ok(true),
+        Some(Err(error)) if error.is_away() => return Err(error),
+        Some(Err(error)) => error.to_string(),
+        None => "Quarterdeck panicked over it: the server's log says where".to_owned(),
     };
-    // For a reason of its own: counted, so that it cannot block its room for ever.
+    // For a reason of its own: counted, so that it cannot block its room, or end every life of the server.
     let failures = house.storage.count_failure(&ticket, &reason).await?;
     tracing::error!(reason, failures, "a piece of work could not be processed");
     Ok(true)
+}
+
+/// What a future gives. `None` if it panicked, which the panic hook has told by then: one request's bad luck
+/// must not be everybody's.
+///
+/// What it held is dropped as at any other end, and what it shares is replaced whole or not at all.
+pub async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(future).catch_unwind().await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_what_panicked_and_nothing_else() {
+        let place = Arc::new(Semaphore::new(1));
+        let held = Arc::clone(&place).try_acquire_owned();
+        assert!(caught(async move { held.map(|_held| panic!("on purpose")).is_ok() }).await.is_none());
+        assert_eq!(place.available_permits(), 1);
+        assert_eq!(caught(async { 7 }).await, Some(7));
+    }
 }

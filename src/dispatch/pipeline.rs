@@ -29,13 +29,16 @@ use crate::{
 /// Takes a piece of work to its commit.
 pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
     if let Some(request) = work.queued().cloned() {
+        if work.is_poisoned() {
+            return running::unprocessable(house, work, request).await;
+        }
         return running::start_queued(house, work, request).await;
     }
     let Some(row) = work.row().cloned() else { return Ok(()) };
     if work.is_poisoned() {
         return room_events::unprocessable(house, work, &row).await;
     }
-    let incoming = match Incoming::parse(&row.raw) {
+    let incoming = match Incoming::of(&row) {
         Ok(incoming) => incoming,
         Err(reason) => {
             metrics::counter!("quarterdeck_events_malformed_total").increment(1);

@@ -11,7 +11,14 @@ use crate::{
 /// Ends the processes of dead boots' runs, records these runs as interrupted, and says so in their rooms.
 pub async fn interrupted(house: &House) -> Result<(), Error> {
     for run in house.storage.interrupted_runs().await? {
-        interrupt(house, run).await?;
+        let number = run.request.number;
+        match interrupt(house, run).await {
+            Err(error) if !error.is_away() => {
+                // One run that cannot be concluded must not keep the server from starting.
+                tracing::error!(%number, %error, "an interrupted run could not be concluded; it is tried again at the next start");
+            }
+            other => other?,
+        }
     }
     Ok(())
 }

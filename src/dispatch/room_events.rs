@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedEventId, OwnedUserId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 
 use super::{
     answers::Address,
@@ -17,18 +17,27 @@ use crate::{
     storage::{ContentKind, Error, InboxRow, Member, Membership, Request, Work},
 };
 
+/// The power to redact what others wrote, as our rooms ask for it.
+const REDACT: i64 = 100;
+
+/// What the record says of work that was given up.
+pub const GIVEN_UP: &str = "it failed three times; the server's log has the reason";
+
 /// Takes an event that is no message to its commit.
 pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> Result<(), Error> {
     let Incoming { event_id, room_id, sender, kind, .. } = incoming;
     let in_force = house.current.get();
-    let key = work.standing(&room_id, &sender).await?.map(|standing| standing.key);
-    let Some(room) = key.and_then(|key| in_force.ops.rooms.get(&key)) else {
+    let standing = work.standing(&room_id, &sender).await?;
+    let ours =
+        standing.as_ref().and_then(|standing| in_force.ops.rooms.get(&standing.key).zip(Some(standing)));
+    let Some((room, standing)) = ours else {
         // Elsewhere nothing concerns us but an invitation.
+        house.conclude(work).await?;
         if matches!(&kind, Kind::Member { user, membership } if user == house.homeserver.bot() && membership == "invite")
         {
-            invited(house, &mut work, &room_id, &sender).await;
+            invited(house, room_id, sender);
         }
-        return house.conclude(work).await;
+        return Ok(());
     };
     match kind {
         Kind::Member { user, membership } => {
@@ -38,7 +47,8 @@ pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> 
             edited(&mut work, room, &room_id, &event_id, &sender, &target, &text).await?;
         }
         Kind::Redaction { target } => {
-            redacted(&mut work, room, &room_id, &event_id, &sender, &target).await?;
+            let by = (&sender, standing.power_level);
+            redacted(&mut work, room, &room_id, &event_id, by, &target).await?;
         }
         Kind::State { event_type, content } => {
             if event_type == "m.room.power_levels" {
@@ -54,9 +64,9 @@ pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> 
 
 /// A row that failed again and again for a reason of its own is recorded, answered and passed.
 pub async fn unprocessable(house: &Arc<House>, mut work: Work, row: &InboxRow) -> Result<(), Error> {
-    let reason = "it failed three times; the server's log has the reason".to_owned();
+    let reason = GIVEN_UP.to_owned();
     let event = Event::CommandUnprocessable { external_id: row.external_id.clone(), reason };
-    let incoming = Incoming::parse(&row.raw).ok();
+    let incoming = Incoming::of(row).ok();
     let room = incoming.as_ref().map(|incoming| incoming.room_id.clone());
     work.append(None, room.as_deref(), event);
     let standing = match &incoming {
@@ -64,6 +74,11 @@ pub async fn unprocessable(house: &Arc<House>, mut work: Work, row: &InboxRow) -
         None => None,
     };
     if let Some(incoming) = incoming.filter(|_| standing.is_some()) {
+        if !matches!(incoming.kind, Kind::Message(_)) {
+            // It may have been a membership or a power level: the mirror is filled anew.
+            house.look_at(&incoming.room_id);
+            return house.conclude(work).await;
+        }
         let root = incoming.event_id.clone();
         let address = Address::of_event(
             incoming.room_id,
@@ -106,20 +121,36 @@ async fn member(
 }
 
 /// Somebody invites Quarterdeck into a room of theirs: only administrators may.
-async fn invited(house: &House, work: &mut Work, room: &RoomId, by: &OwnedUserId) {
+///
+/// It is followed or declined beside the work and after its commit: our homeserver asks the inviter's, and a
+/// stranger whose homeserver never answers must hold up nobody's room.
+fn invited(house: &Arc<House>, room: OwnedRoomId, by: OwnedUserId) {
     let in_force = house.current.get();
-    if in_force.ops.settings.administrators.contains(by) {
-        if let Err(error) = house.homeserver.join(room).await {
-            tracing::warn!(room.id = %room, %by, %error, "could not follow an administrator's invitation");
-        }
+    let house = Arc::clone(house);
+    if in_force.ops.settings.administrators.contains(&by) {
+        tokio::spawn(async move {
+            if let Err(error) = house.homeserver.join(&room).await {
+                tracing::warn!(room.id = %room, %by, %error, "could not follow an administrator's invitation");
+            }
+        });
         return;
     }
+    let Some(errand) = house.take_errand() else {
+        tracing::warn!(room.id = %room, %by, "left an invitation open: too many others are being declined");
+        return;
+    };
     let rooms: Vec<_> = in_force.ops.rooms.values().map(|room| room.alias.as_str()).collect();
     let reason = said_of_rooms::not_here(&rooms);
-    match house.homeserver.leave(room, Some(&reason)).await {
-        Ok(()) => work.append(None, Some(room), Event::InvitationDeclined { by: by.clone() }),
-        Err(error) => tracing::warn!(room.id = %room, %by, %error, "could not decline an invitation"),
-    }
+    tokio::spawn(async move {
+        if let Err(error) = house.homeserver.leave(&room, Some(&reason)).await {
+            tracing::warn!(room.id = %room, %by, %error, "could not decline an invitation");
+        } else if let Err(error) =
+            house.storage.record(None, Some(&room), Event::InvitationDeclined { by: by.clone() }).await
+        {
+            tracing::warn!(room.id = %room, %by, %error, "could not record that an invitation was declined");
+        }
+        drop(errand);
+    });
 }
 
 async fn edited(
@@ -148,13 +179,15 @@ async fn redacted(
     declared: &Room,
     room: &RoomId,
     event_id: &OwnedEventId,
-    by: &OwnedUserId,
+    (by, power_level): (&OwnedUserId, i64),
     target: &OwnedEventId,
 ) -> Result<(), Error> {
     let Some(request) = work.request_by_event(room, target).await? else { return Ok(()) };
     let event = Event::MessageRedacted { event_id: target.clone(), by: by.clone() };
     work.append(Some(request.number), Some(room), event);
-    if request.state == State::Queued {
+    // Homeservers hand on redactions that they do not obey: that of somebody without the power cancels nothing.
+    let counts = *by == request.sender || power_level >= REDACT;
+    if request.state == State::Queued && counts {
         let event = Event::CommandCancelled { by: by.clone() };
         work.transition(request.number, State::Queued, State::Cancelled, event).await?;
         let address = Address::of_request(&request, declared.answers);

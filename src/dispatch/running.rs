@@ -6,15 +6,19 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     answers::Address,
-    dispatcher::House,
+    dispatcher::{House, caught},
     pipeline::{Asked, No},
+    room_events::GIVEN_UP,
     speech,
 };
 use crate::{
-    catalogue::{Command, Effect},
+    catalogue::{Answers, Command, Effect, Ops, Room},
+    command::{self, Line},
     executor::{NoSink, Ran},
     matrix::render::{Loudness, preview},
-    model::{Invocation, RequestNumber, SignedDuration, State, StateMark},
+    model::{
+        Ending, Event, Invocation, Outcome, OutputSummary, RequestNumber, SignedDuration, State, StateMark,
+    },
     policy::Decision,
     storage::{
         Error, Finished, Membership, OutboxDraft, PendingWarrant, Request, Start, Started, Warrant, Work,
@@ -46,9 +50,36 @@ pub async fn commit_and_run(
     let Started { warrant, messages } = work.done_starting(pending).await?;
     house.outbox.hand(messages);
     if let Some(warrant) = warrant {
-        house.runs.spawn(run(Arc::clone(house), warrant, about));
+        house.runs.spawn(watched(Arc::clone(house), warrant, about));
     }
     Ok(())
+}
+
+/// Runs it, and sees to it that even a panic of ours leaves a recorded end and a free lock.
+async fn watched(house: Arc<House>, warrant: Warrant, about: About) {
+    let (number, attempt) = (warrant.number(), warrant.attempt());
+    let (command, address) = (Arc::clone(warrant.command()), about.address.clone());
+    if caught(Box::pin(run(Arc::clone(&house), warrant, about))).await.is_none() {
+        let outcome = Outcome { ending: Ending::Interrupted, took_ms: 0, output: OutputSummary::empty() };
+        let message = speech::lost(number, &command.name);
+        let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
+        record(&house, &Ran { number, attempt, outcome, kept: Vec::new() }, vec![answer]).await;
+        house.storage.bell().ring();
+    }
+}
+
+/// A queued request that failed again and again for a reason of its own is refused, and that is said.
+pub async fn unprocessable(house: &Arc<House>, mut work: Work, request: Request) -> Result<(), Error> {
+    let number = request.number;
+    let external_id = request.event_id.as_ref().map_or_else(|| number.to_string(), ToString::to_string);
+    let event = Event::CommandUnprocessable { external_id, reason: GIVEN_UP.to_owned() };
+    work.transition(number, State::Queued, State::Refused, event).await?;
+    if work.standing(&request.room, &request.sender).await?.is_some() {
+        let address = Address::of_request(&request, Answers::Thread);
+        work.send(address.answer(number, State::Refused, &speech::unprocessable(), Loudness::Notice));
+    }
+    metrics::counter!("quarterdeck_requests_total", "state" => "unprocessable").increment(1);
+    house.conclude(work).await
 }
 
 /// A request that was queued comes back: everything is decided anew, then it starts, stays queued, or is refused.
@@ -84,6 +115,13 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
         asked.write_refusal(&mut work, State::Queued, No::left(room)).await?;
         return house.conclude(work).await;
     }
+    // The rules see types and names of arguments, not patterns, choices and ranges: where the folder has changed,
+    // the line is read again as well.
+    if request.ops != Some(in_force.ops.digest) && !still_means(&in_force.ops, room, &invocation) {
+        let no = No::plain("unreadable", Some(speech::changed_meanwhile(&invocation)));
+        asked.write_refusal(&mut work, State::Queued, no).await?;
+        return house.conclude(work).await;
+    }
     let permit = match asked.decide(&invocation, work.now()) {
         Decision::Permitted(permit) => permit,
         Decision::Refused(refusal) => {
@@ -94,14 +132,21 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     };
     // Without a free place the work is dropped, and found again when a run has ended.
     let Some(place) = house.take_place() else { return Ok(()) };
-    let lock = crate::command::lock(&command, &invocation);
+    let lock = command::lock(&command, &invocation);
     work.permitted(request.number, &permit, &invocation, in_force.ops.digest, lock.as_deref()).await?;
     let about = About { address: asked.address.clone(), understood: None, place };
     match work.start(permit, request.number, command, invocation).await? {
         Start::Pending(pending) => commit_and_run(house, work, pending, about).await,
-        // Taken in the meantime: it waits on, and nothing needs saying.
-        Start::Busy { .. } => Ok(()),
+        // Taken in the meantime: it waits on, and nothing needs saying. What was decided is committed, with the
+        // lock that it waits for now: under the name of another it would be found free again and again.
+        Start::Busy { .. } => house.conclude(work).await,
     }
+}
+
+/// Whether the grammar in force still gives this invocation for its own line.
+fn still_means(ops: &Ops, room: &Room, invocation: &Invocation) -> bool {
+    let line = Line::typed(invocation.to_string());
+    command::parse(ops, room, &line).is_ok_and(|parsed| parsed.invocation == *invocation)
 }
 
 /// Runs a warrant and has its outcome recorded.
@@ -205,7 +250,7 @@ impl No {
     }
 
     /// Who asked is not there any more.
-    fn left(room: &crate::catalogue::Room) -> Self {
+    fn left(room: &Room) -> Self {
         Self::plain("membership", Some(speech::not_a_member(room)))
     }
 }

@@ -7,7 +7,7 @@ use ruma::UserId;
 
 use crate::{
     catalogue::{Command, Effect, Room, Team},
-    model::{Block, Ending, Message, Outcome, RequestNumber, Span, StateMark},
+    model::{Block, Ending, Invocation, Message, Outcome, RequestNumber, Span, StateMark},
     policy::{Refusal, Why},
 };
 
@@ -245,6 +245,29 @@ pub fn no_longer_here(command: &str) -> Message {
         Span::text(" The command "),
         Span::code(command),
         Span::text(" was taken out of this room while it waited."),
+    ])
+}
+
+/// The command's definition is another now, and what was asked is not in it any more.
+pub fn changed_meanwhile(invocation: &Invocation) -> Message {
+    Message::marked(StateMark::Refused).line([
+        Span::strong("Not run."),
+        Span::text(" The command "),
+        Span::code(invocation.command.clone()),
+        Span::text(
+            " was changed while this waited, and no longer takes it so. Send it again if you still want it.",
+        ),
+    ])
+}
+
+/// A run whose outcome nobody knows, because Quarterdeck itself failed over it.
+pub fn lost(number: RequestNumber, command: &str) -> Message {
+    Message::marked(StateMark::Unknown).line([
+        Span::text("Quarterdeck itself failed while "),
+        Span::code(number.to_string()),
+        Span::text(format!(
+            " ({command}) was running: its outcome is unknown, and it was not run again. Tell the operators."
+        )),
     ])
 }
 
