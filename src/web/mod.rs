@@ -56,7 +56,7 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         ("quarterdeck_requests_total", "Requests by the state they ended in"),
         ("quarterdeck_transactions_total", "Transactions that the homeserver delivered and that were stored"),
         ("quarterdeck_events_malformed_total", "Events that could not be read; kept raw and passed over"),
-        ("quarterdeck_messages_parked_total", "Messages given up for a reason that waiting does not mend"),
+        ("quarterdeck_outbox_parked_total", "Messages given up for a reason that waiting does not mend"),
     ] {
         metrics::describe_counter!(name, words);
     }
@@ -72,7 +72,7 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         metrics::describe_gauge!(name, words);
     }
     // A counter that nothing has moved yet is 0, not absent.
-    for name in ["transactions_total", "events_malformed_total", "messages_parked_total"] {
+    for name in ["transactions_total", "events_malformed_total", "outbox_parked_total"] {
         metrics::counter!(format!("quarterdeck_{name}")).absolute(0);
     }
     Ok(handle)
