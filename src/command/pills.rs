@@ -17,9 +17,13 @@ pub struct Pill {
     pub target: Target,
     /// Its address, as it stood in the message.
     pub(super) href: String,
-    /// Whether nothing but markup stands before it.
+    /// Whether it is the first pill, and nothing but markup stands before it.
     pub(super) first: bool,
 }
+
+/// No line that a person writes names more people and rooms. Matching pills with a text takes time for each pair
+/// of them, and anybody may write a message.
+const MOST: usize = 64;
 
 /// Whom or what a pill names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +82,12 @@ pub(super) fn pills(formatted: &str) -> Result<Vec<Pill>, Mistake> {
         let Some(close) = find_ignore_case(rest, "</a") else {
             return Err(Mistake::Pill { text: href });
         };
+        if pills.len() == MOST {
+            return Err(Mistake::Pill { text: href });
+        }
         let text = collapse(&plain(&rest[..close]));
-        pills.push(Pill { text, target, href, first: plain(&seen).trim().is_empty() });
+        let first = pills.is_empty() && plain(&seen).trim().is_empty();
+        pills.push(Pill { text, target, href, first });
         seen.push_str(&rest[..close]);
         rest = &rest[close..];
     }

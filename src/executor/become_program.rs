@@ -58,6 +58,9 @@ fn prepare_and_exec() -> Result<(), Failure> {
         .try_clone_to_owned()
         .map(UnixStream::from)
         .map_err(|error| by_hand("standard input", &error))?;
+    // From here to exec, which ends this, other processes of the same user read neither the memory of this one,
+    // where the credentials will be, nor its descriptors.
+    nix::sys::prctl::set_dumpable(false).map_err(|error| by_hand("cannot shut others out", &error))?;
     let null = File::open("/dev/null").map_err(|error| by_hand("/dev/null", &error))?;
     unistd::dup2_stdin(&null).map_err(|error| by_hand("standard input", &error))?;
     drop(null);
