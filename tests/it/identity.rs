@@ -3,7 +3,7 @@
 use quarterdeck::model::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
-use crate::harness::{Person, World};
+use crate::harness::{Person, Plan, World};
 
 #[tokio::test]
 async fn a_display_name_copied_from_a_lead_changes_nothing() {
@@ -49,7 +49,7 @@ async fn commands_count_only_in_rooms_that_quarterdeck_bound_by_their_id() {
 
 #[tokio::test]
 async fn an_event_id_from_another_room_gives_nothing_away() {
-    let world = World::start().await;
+    let world = World::with(Plan { other_room: true, ..Plan::default() }).await;
     let other = world.alice.join(&world.alias("other")).await;
     let command = world.alice.say(&world.room, "!count treasure").await;
     let answer = world.alice.outcome(&world.bot(), &command).await;

@@ -251,3 +251,28 @@ async fn a_run_that_outlasts_the_grace_period_is_stopped_and_says_so() {
     world.settled().await;
     assert_eq!(world.alice.outcomes(&world.bot(), &command).len(), 1);
 }
+
+#[tokio::test]
+async fn after_an_absence_each_room_is_told_of_it_in_one_line() {
+    let mut world = World::with(Plan { limits: "absence = \"2s\"", ..Plan::default() }).await;
+    world.settled().await;
+    let away = |world: &World| {
+        let bot = world.bot();
+        let told = |event: &&serde_json::Value| {
+            event["sender"] == bot.as_str()
+                && event["room_id"] == world.room.as_str()
+                && event["content"]["body"].as_str().is_some_and(|body| body.contains("was away from"))
+        };
+        world.alice.seen().iter().filter(told).count()
+    };
+    // A short one is not worth a word.
+    world.stop().await;
+    world.serve().await;
+    world.settled().await;
+    assert_eq!(away(&world), 0);
+    world.stop().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.serve().await;
+    world.settled().await;
+    assert_eq!(away(&world), 1);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{Plan, World};
 
 #[tokio::test]
 async fn a_command_is_decided_recorded_run_recorded_and_answered() {
@@ -150,4 +150,44 @@ async fn a_message_that_mentions_the_bot_works_as_well() {
         .await;
     assert_eq!(world.alice.outcome(&world.bot(), &event).await.state, "succeeded");
     assert_eq!(world.ops.traced(), ["mentioned"]);
+}
+
+#[tokio::test]
+async fn a_stop_ends_what_runs_longer_than_its_grace_and_says_so() {
+    let mut world = World::with(Plan { limits: "grace = \"1s\"", ..Plan::default() }).await;
+    let event = world.alice.say(&world.room, "!slow 60 endless").await;
+    world.started("endless begins").await;
+    world.stop().await;
+    assert_eq!(world.state_of(&event).await.as_deref(), Some("cancelled"));
+    world.serve().await;
+    assert_eq!(world.alice.outcome(&world.bot(), &event).await.state, "cancelled");
+    // Its lock is free again.
+    assert_eq!(world.ask("!slow 0 next").await.state, "succeeded");
+    assert_eq!(world.ops.counted("endless ends"), 0);
+}
+
+#[tokio::test]
+async fn the_log_can_be_read_on_the_command_line() {
+    let world = World::start().await;
+    let answer = world.ask("!count logged").await;
+    let ops = world.ops.path().to_str().unwrap();
+    let output = world.quarterdeck(&["audit", "list", "--json", "--ops", ops]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let of_ours: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|entry: &Value| entry["request"] == answer.number)
+        .collect();
+    assert_eq!(of_ours.len(), 4, "{text}");
+    assert!(of_ours.iter().any(|entry| entry["sender"] == world.alice.id.as_str()));
+}
+
+#[tokio::test]
+async fn serve_refuses_to_start_with_the_owners_rights() {
+    let mut world = World::start().await;
+    world.stop().await;
+    let errors = world.refused_to_serve_as_owner().await;
+    assert!(errors.contains("entries"), "{errors}");
+    world.serve().await;
 }

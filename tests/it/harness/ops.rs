@@ -105,7 +105,7 @@ type = "user"
 ];
 
 impl OpsFolder {
-    /// Writes the usual folder: a room `deploy` for the teams `web` and `partner`, a room `other`, and the commands
+    /// Writes the usual folder: a room `deploy` for the team `web`, and the commands
     /// that leave a trace. The settings and the teams follow by the other methods.
     pub fn write(folder: &Path) -> Self {
         let ops = Self { folder: folder.join("ops"), trace: folder.join("trace") };
@@ -114,7 +114,6 @@ impl OpsFolder {
         ops.file("systems/api.toml", "summary = \"The api\"\nowner = \"web\"\ncriticality = \"low\"\nenvironments = [\"staging\", \"production\"]\n");
         ops.file("docs/deploying.md", "# Deploying\n\n## Roll back\n\nGo back to the version before.\n");
         ops.room("deploy", &["web"]);
-        ops.room("other", &["web"]);
         for (name, effect, arguments, script) in COMMANDS {
             ops.command(name, effect, arguments, script);
         }

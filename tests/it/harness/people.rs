@@ -17,7 +17,7 @@ use url::Url;
 use super::{server::client, state::Homeserver};
 
 /// How long anything in a room may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(45);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A user, signed in.
 pub struct Person {

@@ -13,8 +13,8 @@ use nix::{
     unistd::Pid,
 };
 
-/// How long anything about the process may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything about the process may take: it waits for a homeserver on a machine that others use as well.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A `serve` process. It is killed when this is dropped.
 pub struct Server {

@@ -29,6 +29,8 @@ pub struct Plan {
     pub federated: bool,
     /// Whether there is a puppet, eve, in the team `web`, whose events' times can be set.
     pub puppet: bool,
+    /// Whether there is a second room, `other`, for the team `web`.
+    pub other_room: bool,
     /// How many further people are in the team `web` and in the room.
     pub crowd: usize,
     /// Further lines of `[limits]`.
@@ -109,6 +111,9 @@ impl World {
         ops.team("web", &[&homeserver.name], &web, 1);
         let partner: Vec<_> = carol.iter().map(|carol| carol.id.as_str()).collect();
         ops.team("partner", &[&state.homeservers[1].name], &partner, 0);
+        if plan.other_room {
+            ops.room("other", &["web"]);
+        }
         if plan.federated {
             ops.room("deploy", &["web", "partner"]);
         }
@@ -227,6 +232,16 @@ impl World {
     /// Starts `serve` so that it kills itself when it comes to `point`, and waits until it is ready.
     pub async fn serve_until(&mut self, point: Point) {
         self.launch(&[("QUARTERDECK_DIE_AT", point.name())]).ready().await;
+    }
+
+    /// Starts `serve` with the owner's URL, which it must refuse; gives what it says.
+    pub async fn refused_to_serve_as_owner(&mut self) -> String {
+        let before = self.log_text().len();
+        let url = self.database.owner_url();
+        let environment = [("QUARTERDECK_DATABASE_URL", url.expose())];
+        let mut server = Server::start(self.ops.path(), &self.address(), &environment, &self.log());
+        assert!(!server.ended().await.success());
+        self.log_text()[before..].to_owned()
     }
 
     /// Waits until `serve` has killed itself.
