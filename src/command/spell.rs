@@ -98,9 +98,11 @@ fn sample(argument: &Argument, context: Context<'_>) -> String {
     of(&argument.kind, &argument.name, context)
 }
 
-/// An invocation as somebody would type it: by position as far as that goes.
+/// An invocation as somebody would type it: by position as far as that goes, and without what is so by default.
 pub fn say(command: &Command, invocation: &Invocation) -> String {
-    let texts = invocation.arguments.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+    let default = |name: &String| command.arguments.iter().find(|one| one.name == *name)?.default.as_ref();
+    let typed = invocation.arguments.iter().filter(|(name, value)| default(name) != Some(*value));
+    let texts = typed.map(|(name, value)| (name.clone(), value.to_string())).collect();
     line(command, &texts)
 }
 
