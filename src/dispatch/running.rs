@@ -27,6 +27,8 @@ use crate::{
 
 /// How long a run may take before a mark on its command says that it runs.
 const A_MOMENT: Duration = Duration::from_secs(2);
+/// How long a request may wait for its lock or a place: who asked for it an hour ago no longer looks.
+const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
 /// From this length on, a run's answer makes a sound for the one who asked.
 const WAITED_FOR: SignedDuration = SignedDuration::from_secs(30);
 
@@ -113,6 +115,12 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     };
     if standing.membership != Some(Membership::Join) || !in_force.admits(room, request.sender.server_name()) {
         asked.write_refusal(&mut work, State::Queued, No::left(room)).await?;
+        return house.conclude(work).await;
+    }
+    let waited = work.now().duration_since(request.received_at);
+    if waited > WAITS_AT_MOST {
+        let no = No::plain("stale", Some(speech::waited_too_long(waited)));
+        asked.write_refusal(&mut work, State::Queued, no).await?;
         return house.conclude(work).await;
     }
     // The rules see types and names of arguments, not patterns, choices and ranges: where the folder has changed,

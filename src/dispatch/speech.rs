@@ -180,6 +180,14 @@ pub fn stale(age: SignedDuration) -> Message {
     ))])
 }
 
+/// It waited for its lock or a place for longer than anybody looks.
+pub fn waited_too_long(waited: SignedDuration) -> Message {
+    Message::marked(StateMark::Stale).line([Span::text(format!(
+        "Not run: it waited for {}. Send it again if you still want it.",
+        took(i64::try_from(waited.as_millis()).unwrap_or(i64::MAX))
+    ))])
+}
+
 /// Sent from the future: a clock is wrong.
 pub fn from_the_future(ahead: SignedDuration, server: &str) -> Message {
     Message::marked(StateMark::Stale).line([Span::text(format!(

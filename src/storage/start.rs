@@ -255,10 +255,12 @@ impl Work {
                 FOR NO KEY UPDATE
             ), allowed AS (
                 SELECT number, lock FROM asked
-                WHERE lock IS NULL OR (
+                WHERE (lock IS NULL OR (
                     NOT EXISTS (SELECT FROM locks WHERE name = asked.lock)
                     AND NOT EXISTS (SELECT FROM requests earlier WHERE earlier.state = 'queued'
-                                    AND earlier.lock = asked.lock AND earlier.number < asked.number))
+                                    AND earlier.lock = asked.lock AND earlier.number < asked.number)))
+                  -- A boot that was declared dead starts nothing more: nobody would look after it.
+                  AND EXISTS (SELECT FROM instances WHERE boot = $6 AND ended_at IS NULL)
             ), locked AS (
                 -- Somebody who takes it at this moment is waited for.
                 INSERT INTO locks (name, request, attempt, taken_at)
@@ -295,7 +297,7 @@ impl Work {
                 self.leaves_queued = false;
                 Ok(None)
             }
-            Some(row) => Ok(Some(row.lock.unwrap_or_default())),
+            Some(row) => Ok(Some(row.lock.unwrap_or_else(|| "another server".to_owned()))),
             None => Err(match self.moved(number, State::Queued, State::Running).await {
                 Error::Moved { found, .. } if found == State::Queued.name() => {
                     Error::ForeignPermit { number }

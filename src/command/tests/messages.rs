@@ -198,5 +198,8 @@ fn a_structured_command_for_another_bot_is_talk() {
 fn a_message_of_nothing_but_pills_is_refused_at_once() {
     let pill = r#"<a href="https://matrix.to/#/@a:b.c">a</a> "#;
     let html = html(&format!("!deploy {}", "a ".repeat(1_000)), &format!("!deploy {}", pill.repeat(1_000)));
-    assert!(matches!(recognise("!", bot(), &html), Recognised::Refused { mistake: Mistake::Pill { .. }, .. }));
+    assert!(matches!(
+        recognise("!", bot(), &html),
+        Recognised::Refused { mistake: Mistake::Pill { .. }, .. }
+    ));
 }
