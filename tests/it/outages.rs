@@ -148,7 +148,8 @@ async fn an_answer_is_not_said_twice_although_the_homeserver_was_restarted_in_be
 
 #[tokio::test]
 async fn after_an_absence_commands_are_answered_old_ones_are_told_to_be_stale_and_each_room_gets_a_line() {
-    let plan = Plan { puppet: true, limits: "stale_after = \"5m\"\nabsence = \"1s\"", ..Plan::default() };
+    let limits = "stale_after = \"5m\"\nabsence = \"1s\"";
+    let plan = Plan { puppet: true, other_room: true, limits, ..Plan::default() };
     let mut world = World::with(plan).await;
     world.stop().await;
     let gone = Instant::now();
@@ -250,29 +251,4 @@ async fn a_run_that_outlasts_the_grace_period_is_stopped_and_says_so() {
     world.serve().await;
     world.settled().await;
     assert_eq!(world.alice.outcomes(&world.bot(), &command).len(), 1);
-}
-
-#[tokio::test]
-async fn after_an_absence_each_room_is_told_of_it_in_one_line() {
-    let mut world = World::with(Plan { limits: "absence = \"2s\"", ..Plan::default() }).await;
-    world.settled().await;
-    let away = |world: &World| {
-        let bot = world.bot();
-        let told = |event: &&serde_json::Value| {
-            event["sender"] == bot.as_str()
-                && event["room_id"] == world.room.as_str()
-                && event["content"]["body"].as_str().is_some_and(|body| body.contains("was away from"))
-        };
-        world.alice.seen().iter().filter(told).count()
-    };
-    // A short one is not worth a word.
-    world.stop().await;
-    world.serve().await;
-    world.settled().await;
-    assert_eq!(away(&world), 0);
-    world.stop().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    world.serve().await;
-    world.settled().await;
-    assert_eq!(away(&world), 1);
 }
