@@ -35,8 +35,6 @@ pub struct Plan {
     pub crowd: usize,
     /// Further lines of `[limits]`.
     pub limits: &'static str,
-    /// Whether `serve` is started at once.
-    pub stopped: bool,
 }
 
 /// A homeserver, a database, an ops folder, people, and `quarterdeck serve` among them.
@@ -151,16 +149,14 @@ impl World {
             folder,
         };
         world.migrate();
-        if !plan.stopped {
-            world.serve().await;
-            world.room = world.alice.join(&world.alias("deploy")).await;
-            world.bob.join(&world.alias("deploy")).await;
-            for person in world.eve.iter().chain(&world.crowd) {
-                person.join(&world.alias("deploy")).await;
-            }
-            world.alice.sync(Duration::ZERO).await;
-            world.bob.sync(Duration::ZERO).await;
+        world.serve().await;
+        world.room = world.alice.join(&world.alias("deploy")).await;
+        world.bob.join(&world.alias("deploy")).await;
+        for person in world.eve.iter().chain(&world.crowd) {
+            person.join(&world.alias("deploy")).await;
         }
+        world.alice.sync(Duration::ZERO).await;
+        world.bob.sync(Duration::ZERO).await;
         world
     }
 
