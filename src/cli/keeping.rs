@@ -133,7 +133,7 @@ impl Keeper {
             beats += 1;
             match self.house.storage.beat().await {
                 // Now and then also where nobody has just died: a start and a declaration can cross.
-                Ok(Beat::Alive { died }) if died.is_empty() && beats % 12 != 0 => {}
+                Ok(Beat::Alive { died }) if died.is_empty() && !beats.is_multiple_of(12) => {}
                 Ok(Beat::Alive { died }) => {
                     if !died.is_empty() {
                         tracing::warn!(boots = died.len(), "another instance died; taking over");

@@ -106,7 +106,8 @@ fn one(ops: &Ops, command: &Command, may_run: bool) -> Message {
         examples.push(spell::example(context, command, &Texts::new()));
     }
     let mut line = vec![Span::text("For example ")];
-    for (index, example) in examples.iter().chain(&command.phrases).enumerate() {
+    examples.extend(command.phrases.iter().map(|phrase| in_capitals(phrase)));
+    for (index, example) in examples.iter().enumerate() {
         if index > 0 {
             line.push(Span::text(", "));
         }
@@ -125,4 +126,23 @@ fn one(ops: &Ops, command: &Command, may_run: bool) -> Message {
         ]);
     }
     message
+}
+/// A phrase as people read it: `deploy {app} to {env}` is `deploy APP to ENV`.
+fn in_capitals(phrase: &str) -> String {
+    let mut depth = 0_u32;
+    phrase
+        .chars()
+        .filter_map(|character| match character {
+            '{' => {
+                depth += 1;
+                None
+            }
+            '}' => {
+                depth = depth.saturating_sub(1);
+                None
+            }
+            _ if depth > 0 => Some(character.to_ascii_uppercase()),
+            _ => Some(character),
+        })
+        .collect()
 }

@@ -20,7 +20,7 @@ pub fn not_here(rooms: &[&str]) -> String {
 /// In a room that somebody has encrypted.
 pub fn cannot_read(room: OwnedRoomId) -> OutboxDraft {
     let message = Message::marked(StateMark::Refused).line([Span::text(
-        "This room is encrypted, and Quarterdeck cannot read what is written here: no command will be run. \
+        "This room is encrypted, and Quarterdeck cannot read what is written encrypted: such commands are not run. \
          Encryption cannot be turned off in a room; its keepers must let Quarterdeck make a new one.",
     )]);
     let step = format!("encrypted/{room}");

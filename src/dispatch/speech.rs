@@ -14,10 +14,11 @@ use crate::{
 /// The most lines of output that an answer shows; the rest is told of.
 const PREVIEW_LINES: usize = 40;
 
-/// A length of time for people: `0.3 s`, `42 s`, `2 min 5 s`.
+/// A length of time for people: `42 ms`, `0.3 s`, `42 s`, `2 min 5 s`.
 pub fn took(milliseconds: i64) -> String {
     match milliseconds {
-        ..=9_999 => format!("{}.{} s", milliseconds.max(0) / 1000, milliseconds.max(0) % 1000 / 100),
+        ..=99 => format!("{} ms", milliseconds.max(0)),
+        100..=9_999 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
         10_000..=119_999 => format!("{} s", milliseconds / 1000),
         120_000..=7_199_999 => {
             format!("{} min {} s", milliseconds / 60_000, milliseconds % 60_000 / 1000)
@@ -315,7 +316,7 @@ mod tests {
 
     #[test]
     fn times_are_short_and_exact_enough() {
-        assert_eq!(took(42), "0.0 s");
+        assert_eq!(took(42), "42 ms");
         assert_eq!(took(342), "0.3 s");
         assert_eq!(took(42_000), "42 s");
         assert_eq!(took(125_000), "2 min 5 s");
