@@ -177,9 +177,28 @@ impl Storage {
 }
 
 impl Work {
-    /// As [`Storage::standing`], within the transaction of this work.
+    /// As [`Storage::standing`], within the transaction of this work. Whoever has left, been kicked or been banned
+    /// by an event that has arrived and only waits for its turn in the room's lane is not there any more.
     pub async fn standing(&mut self, room: &RoomId, user: &UserId) -> Result<Option<Standing>, Error> {
-        standing(&mut *self.tx, room, user).await
+        let found = match standing(&mut *self.tx, room, user).await? {
+            Some(found) if found.membership == Some(Membership::Join) => found,
+            other => return Ok(other),
+        };
+        let waiting = sqlx::query_scalar!(
+            r#"SELECT raw AS "raw!" FROM inbox
+               WHERE lane = $1 AND state = 'pending'
+                 -- Few events tell of a membership, and fewer name this user: only those are worth reading.
+                 AND position('m.room.member'::bytea IN raw) > 0
+                 AND position(convert_to($2, 'UTF8') IN raw) > 0
+               ORDER BY id DESC"#,
+            room.as_str(),
+            user.as_str(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+        .doing("looking for what has become of somebody's membership")?;
+        let membership = waiting.iter().find_map(|raw| membership_in(raw, user));
+        Ok(Some(Standing { membership: membership.or(found.membership), ..found }))
     }
 
     /// Notes a change of membership in the mirror. Rooms that are not ours are passed over.
@@ -214,6 +233,15 @@ impl Work {
         .doing("writing a room's power levels")?;
         Ok(())
     }
+}
+
+/// The membership that an event gives a user, if that is what it does.
+fn membership_in(raw: &[u8], user: &UserId) -> Option<Membership> {
+    let event: serde_json::Value = serde_json::from_slice(raw).ok()?;
+    if event["type"] != "m.room.member" || event["state_key"] != user.as_str() {
+        return None;
+    }
+    event["content"]["membership"].as_str()?.parse().ok()
 }
 
 async fn standing(
