@@ -3,6 +3,7 @@
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde_json::json;
 
+use super::speech;
 use crate::{
     catalogue::Answers,
     matrix::render::{self, Loudness, Placement},
@@ -72,7 +73,7 @@ impl Address {
     /// The whole output as a file, where the answer could show only a part of it.
     pub fn whole_output(&self, number: RequestNumber, command: &str, output: &[u8]) -> OutboxDraft {
         let step = format!("request/{number}/output");
-        let name = format!("{command}-{number}.txt");
+        let name = speech::output_file(command, number);
         let content = render::file(&name, "text/plain", output.len(), &self.place, &step);
         let file = File { name, media_type: "text/plain".to_owned(), bytes: output.to_vec() };
         self.draft(step, Some(number), "m.room.message", content, Some(file))

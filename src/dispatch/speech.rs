@@ -7,12 +7,13 @@ use ruma::UserId;
 
 use crate::{
     catalogue::{Command, Effect, Room, Team},
+    matrix::render::preview,
     model::{Block, Ending, Invocation, Message, Outcome, RequestNumber, Span, StateMark},
     policy::{Refusal, Why},
 };
 
-/// The most lines of output that an answer shows; the rest is told of.
-const PREVIEW_LINES: usize = 40;
+/// How long a line of output may be, in characters, to stand in the line of the outcome.
+const ONE_LINE: usize = 300;
 
 /// A length of time for people: `42 ms`, `0.3 s`, `42 s`, `2 min 5 s`.
 pub fn took(milliseconds: i64) -> String {
@@ -40,7 +41,7 @@ pub fn outcome(
     let tail = [Span::text(format!(" · {} · ", took(outcome.took_ms))), Span::code(number.to_string())];
     let name = &command.name;
     match &outcome.ending {
-        Ending::Exited { status: 0 } => succeeded(command, output, tail),
+        Ending::Exited { status: 0 } => succeeded(command, number, kept, output, tail),
         Ending::Exited { status } => {
             let line =
                 [Span::strong(format!("{name} failed")), Span::text(format!(": exit status {status}"))];
@@ -74,16 +75,26 @@ pub fn outcome(
     }
 }
 
-fn succeeded(command: &Command, output: &str, tail: [Span; 2]) -> Message {
+fn succeeded(
+    command: &Command,
+    number: RequestNumber,
+    kept: &[u8],
+    output: &str,
+    tail: [Span; 2],
+) -> Message {
     let message = Message::marked(StateMark::Succeeded);
     let last = output.lines().last().unwrap_or_default().trim();
+    let fits = last.chars().count() <= ONE_LINE;
     let single = output.lines().count() <= 1;
     if last.is_empty() {
         message.line([Span::strong(command.name.clone())].into_iter().chain(tail))
-    } else if single || command.effect != Effect::Read {
-        message.line([Span::text(last)].into_iter().chain(tail))
+    } else if fits && (single || command.effect != Effect::Read) {
+        message.line([Span::text(last)].into_iter().chain(tail)).whole_output(command, number, kept)
     } else {
-        message.line([Span::strong(command.name.clone())].into_iter().chain(tail)).verbatim(head(output))
+        message
+            .line([Span::strong(command.name.clone())].into_iter().chain(tail))
+            .verbatim(preview(kept).text)
+            .whole_output(command, number, kept)
     }
 }
 
@@ -101,7 +112,26 @@ fn failed(
         let words = document.trim_end_matches(".md").replace(['-', '_', '/'], " ");
         next.extend([Span::text(" · Runbook: "), Span::code(format!("{prefix}docs {words}"))]);
     }
-    Message::marked(mark).line(line.into_iter().chain(tail)).verbatim(end(output)).line(next)
+    Message::marked(mark)
+        .line(line.into_iter().chain(tail))
+        .verbatim(end(output))
+        .whole_output(command, number, output.as_bytes())
+        .line(next)
+}
+
+impl Message {
+    /// Names the file that holds the whole output, where an answer can show only a part of it.
+    fn whole_output(self, command: &Command, number: RequestNumber, kept: &[u8]) -> Self {
+        if preview(kept).whole {
+            return self;
+        }
+        self.line([Span::text("Whole output: "), Span::code(output_file(&command.name, number))])
+    }
+}
+
+/// The name of the file that holds the whole output of a run.
+pub fn output_file(command: &str, number: RequestNumber) -> String {
+    format!("{command}-{number}.txt")
 }
 
 /// A run whose outcome nobody knows, because the server ended while it ran.
@@ -290,24 +320,24 @@ pub fn in_the_timeline(by: &UserId, command: &Command, answer: &Message) -> Mess
     Message { mark: answer.mark, blocks: vec![Block::Line(spans)] }
 }
 
-/// The first lines of a text.
-fn head(text: &str) -> String {
-    let count = text.lines().count();
-    if count <= PREVIEW_LINES {
-        return text.to_owned();
-    }
-    let kept: Vec<_> = text.lines().take(PREVIEW_LINES).collect();
-    format!("{}\n… {} lines more", kept.join("\n"), count - PREVIEW_LINES)
-}
-
-/// The last lines of a text.
+/// The last lines of a text, none of them endless.
 fn end(text: &str) -> String {
     const LINES: usize = 10;
-    let lines: Vec<_> = text.lines().collect();
-    if lines.len() <= LINES {
-        return text.to_owned();
+    let count = text.lines().count();
+    let before = count.saturating_sub(LINES);
+    let mut shown: Vec<String> = text.lines().skip(before).map(cut).collect();
+    if before > 0 {
+        shown.insert(0, format!("… {before} lines before"));
     }
-    format!("… {} lines before\n{}", lines.len() - LINES, lines[lines.len() - LINES..].join("\n"))
+    shown.join("\n")
+}
+
+/// A line, its end left out where it is very long.
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(ONE_LINE) {
+        Some((at, _)) => format!("{} …", &line[..at]),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -329,5 +359,6 @@ mod tests {
         assert!(end(&text).starts_with("… 20 lines before\n21\n"));
         assert!(end(&text).ends_with("\n30"));
         assert_eq!(end("a\nb"), "a\nb");
+        assert_eq!(end(&"é".repeat(1_000)), format!("{} …", "é".repeat(ONE_LINE)));
     }
 }
