@@ -75,9 +75,49 @@ fn a_line_says_when_which_request_whose_and_what() {
 fn a_list_shows_how_to_read_on() {
     let page = Page { entries: vec![recorded(1, Some(482), permitted())], older: None };
     let text = plain(&list("!", &page));
-    assert!(text.starts_with("The last 1 entries of this room"), "{text}");
+    assert!(text.starts_with("The last of this room, newest first. Times are UTC, 2026-11-23:"), "{text}");
     assert!(text.ends_with("`!audit 482`"), "{text}");
     assert_eq!(plain(&list("!", &Page::default())), "Nothing is recorded of this room yet.");
+}
+
+#[test]
+fn a_list_has_a_line_for_each_request_with_what_became_of_it() {
+    let finished = Event::RunFinished {
+        attempt: AttemptId(uuid::Uuid::nil()),
+        ending: Ending::Exited { status: 2 },
+        took_ms: 4_200,
+        output: OutputSummary { bytes: 25, truncated: false, digest: Digest::of(b"") },
+        kept: None,
+    };
+    let refused = Event::CommandRefused {
+        why: "unreadable".into(),
+        command: None,
+        subject: None,
+        invocation: None,
+        inputs: None,
+        reason: Commitment(Digest::of(b"")),
+        policies: Vec::new(),
+        rules: Digest::of(b"rules"),
+    };
+    let alice = owned_user_id!("@alice:example.org");
+    let left = Event::MemberChanged { user: alice.clone(), membership: "leave".into(), by: alice };
+    let entries = vec![
+        recorded(5, Some(482), finished),
+        recorded(4, None, left),
+        recorded(3, Some(483), refused),
+        recorded(2, Some(482), permitted()),
+    ];
+    let text = plain(&list("!", &Page { entries, older: None }));
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[1..4],
+        [
+            "- 12:03:04 · `482` · @alice:example.org · `deploy web@staging` · failed after 4.2 s: exit status 2",
+            "- 12:03:04 · @alice:example.org: leave",
+            "- 12:03:04 · `483` · @alice:example.org · not run: it could not be understood",
+        ]
+    );
+    assert_eq!(lines.len(), 5, "{text}");
 }
 
 #[test]
@@ -129,7 +169,7 @@ fn a_story_has_the_command_the_decision_the_outcome_and_the_output() {
         "`482` by @alice:example.org · succeeded",
         "@alice:example.org sent `deploy web staging v1.4.2`",
         "was permitted (rule staging-by-its-team)",
-        "It succeeded after 42 s, with 25 bytes of output",
+        "Succeeded after 42 s · printed 25 bytes",
         "Decided under rules",
         "web@staging is at v1.4.2",
     ] {

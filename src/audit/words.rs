@@ -9,31 +9,88 @@ pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%F %T").to_string()
 }
 
-/// A length of time that a run took: `120 ms`, `42 s`, `3 min 5 s`.
+/// Its day: `2026-11-23`.
+pub(super) fn day(at: Timestamp) -> String {
+    at.strftime("%F").to_string()
+}
+
+/// Its time within its day: `12:03:04`.
+pub(super) fn time_of_day(at: Timestamp) -> String {
+    at.strftime("%T").to_string()
+}
+
+/// A length of time that a run took: `120 ms`, `4.2 s`, `42 s`, `3 min 5 s`.
 pub(super) fn took(milliseconds: i64) -> String {
     match milliseconds {
         ..1_000 => format!("{milliseconds} ms"),
-        1_000..60_000 => format!("{} s", milliseconds / 1_000),
+        1_000..10_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+        10_000..60_000 => format!("{} s", milliseconds / 1_000),
         _ => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1_000 % 60),
     }
 }
 
+/// How much a program printed: `252 bytes`, `1.2 MB`.
+fn size(bytes: i64) -> String {
+    match bytes {
+        1 => "1 byte".to_owned(),
+        ..10_000 => format!("{bytes} bytes"),
+        10_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
 /// A command with the system it acts on: `deploy web@staging`.
-fn action(command: &str, subject: Option<&str>) -> Span {
+pub(super) fn action(command: &str, subject: Option<&str>) -> Span {
     Span::code(subject.map_or_else(|| command.to_owned(), |subject| format!("{command} {subject}")))
 }
 
-/// What ended a run.
-pub(super) fn ending(ending: &Ending) -> String {
+/// How a run ended, and after how long.
+fn ended(ending: &Ending, took_ms: i64) -> String {
+    let after = if took_ms == 0 { String::new() } else { format!(" after {}", took(took_ms)) };
     match ending {
-        Ending::Exited { status: 0 } => "succeeded".to_owned(),
-        Ending::Exited { status } => format!("failed: exit status {status}"),
-        Ending::Killed { signal } => format!("failed: ended by signal {signal}"),
-        Ending::TimedOut { limit_s } => format!("was ended at its time limit of {limit_s} s"),
-        Ending::Cancelled => "was stopped".to_owned(),
-        Ending::NotStarted { reason } => format!("failed: could not be started: {reason}"),
-        Ending::Interrupted => "was interrupted: its outcome is not known".to_owned(),
+        Ending::Exited { status: 0 } => format!("succeeded{after}"),
+        Ending::Exited { status } => format!("failed{after}: exit status {status}"),
+        Ending::Killed { signal } => format!("failed{after}: ended by signal {signal}"),
+        Ending::TimedOut { limit_s } => format!("stopped at its time limit of {}", took(limit_s * 1_000)),
+        Ending::Cancelled => format!("stopped{after}"),
+        Ending::NotStarted { reason } => format!("not started, so nothing was changed: {reason}"),
+        Ending::Interrupted => "interrupted: its outcome is not known".to_owned(),
     }
+}
+
+/// Why something was not run, by the kind of reason that is recorded.
+fn why_not(why: &str) -> &str {
+    match why {
+        "rules" => "the rules say no",
+        "evaluation" => "a rule could not be evaluated",
+        "unreadable" => "it could not be understood",
+        "stale" => "its time was too far from now",
+        "membership" => "its sender was not in the room",
+        "server" => "no team of this room names its sender's server",
+        other => other,
+    }
+}
+
+/// What became of a request, as far as this entry tells: `None` where it tells only of something beside it.
+pub(super) fn became(event: &Event) -> Option<String> {
+    match event {
+        Event::CommandReceived { .. } => Some("not yet decided".to_owned()),
+        Event::CommandPermitted { policies, .. } => Some(format!("permitted{}", rules(policies))),
+        Event::CommandRefused { why, policies, .. } => {
+            Some(format!("not run: {}{}", why_not(why), rules(policies)))
+        }
+        Event::RunQueued { lock } => Some(format!("waits for {lock}")),
+        Event::RunStarted { .. } => Some("runs".to_owned()),
+        Event::RunFinished { ending, took_ms, .. } => Some(ended(ending, *took_ms)),
+        Event::CommandCancelled { .. } => Some("cancelled before it started".to_owned()),
+        _ => None,
+    }
+}
+
+/// The same text as the beginning of a line.
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// ` (rules a, b)`, where there are any.
@@ -65,7 +122,7 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
                 Some(command) => vec![action(command, subject.as_deref()), Span::text(" was not run")],
                 None => vec![Span::text("Not run")],
             };
-            spans.push(Span::text(format!(": {why}{}", rules(policies))));
+            spans.push(Span::text(format!(": {}{}", why_not(why), rules(policies))));
             if let Some(words) = text(*reason).filter(|words| !words.is_empty()) {
                 spans.extend([Span::text(". Answered: "), Span::emphasis(words)]);
             }
@@ -78,24 +135,26 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         ],
         Event::RunQueued { lock } => vec![Span::text("Waits for "), Span::code(lock)],
         Event::RunStarted { executor, secrets, attempt, .. } => {
-            let mut spans = vec![Span::text(format!("Started ({executor}) as attempt "))];
-            spans.push(Span::code(attempt.to_string()));
+            let mut spans = vec![Span::text(format!("Started ({executor})"))];
             if !secrets.is_empty() {
                 spans.push(Span::text(format!(", with the secrets {}", secrets.join(", "))));
             }
+            spans.extend([Span::text(" · attempt "), Span::code(attempt.to_string())]);
             spans
         }
-        Event::RunFinished { ending: how, took_ms, output, .. } => {
-            let more = if output.truncated { ", the middle of it not kept" } else { "" };
-            vec![Span::text(format!(
-                "It {} after {}, with {} bytes of output{more}",
-                ending(how),
-                took(*took_ms),
-                output.bytes
-            ))]
+        Event::RunFinished { ending, took_ms, output, .. } => {
+            let mut text = capital(&ended(ending, *took_ms));
+            if output.bytes > 0 {
+                text.push_str(&format!(" · printed {}", size(output.bytes)));
+            }
+            if output.truncated {
+                text.push_str(", the middle of it not kept");
+            }
+            vec![Span::text(text)]
         }
-        Event::RunFinishedLate { ending: how, .. } => {
-            vec![Span::text(format!("It {}, after it had been given a final state", ending(how)))]
+        Event::RunFinishedLate { ending, .. } => {
+            let how = capital(&ended(ending, 0));
+            vec![Span::text(format!("{how}. By then it had been given a final state, which stays"))]
         }
         Event::CommandCancelled { by } => {
             vec![Span::strong(by.as_str()), Span::text(" cancelled it before it started")]

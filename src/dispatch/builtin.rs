@@ -7,14 +7,15 @@ use crate::{
     command, knowledge,
     matrix::render::Loudness,
     model::{
-        Ending, Event, Invocation, Message, Outcome, OutputSummary, RequestNumber, Span, StateMark, Value,
+        Ending, Event, Invocation, Message, Outcome, OutputSummary, RequestNumber, Span, StateMark,
+        Timestamp, Value,
     },
-    policy::Permit,
-    storage::{Arrival, Error, Filter, InboxRow, Work},
+    policy::{Action, Decision, Permit},
+    storage::{Arrival, ContentKind, Error, Filter, InboxRow, Request, Work},
 };
 
-/// How many entries `!audit` shows.
-const ENTRIES: i64 = 15;
+/// How many entries `!audit` looks at: those of one request become one line.
+const ENTRIES: i64 = 100;
 /// How many passages `!docs` shows.
 const PASSAGES: i64 = 3;
 
@@ -27,18 +28,19 @@ pub async fn conclude(
     invocation: &Invocation,
     understood: bool,
 ) -> Result<(), Error> {
-    let message = match answer(asked, &mut work, row, invocation).await {
-        Ok(message) => message,
+    // That it failed is said of the answer itself: `!audit` may well tell of something that failed.
+    let (message, failed) = match answer(asked, &mut work, row, invocation).await {
+        Ok(message) => (message, false),
         Err(error) if error.is_away() => return Err(error),
         Err(error) => {
             tracing::error!(number = %asked.number, %error, "a built-in command failed");
             // The database's words are for the log: a room is not shown its insides.
-            Message::marked(StateMark::Failed).line([Span::text(
+            let said = Message::marked(StateMark::Failed).line([Span::text(
                 "It could not be answered; the server's log says why. Tell the operators.",
-            )])
+            )]);
+            (said, true)
         }
     };
-    let failed = message.mark == Some(StateMark::Failed);
     let outcome = Outcome {
         ending: Ending::Exited { status: i32::from(failed) },
         took_ms: 0,
@@ -108,7 +110,7 @@ fn pong(asked: &Asked<'_>, work: &Work, row: &InboxRow) -> Message {
 async fn entries(asked: &Asked<'_>, work: &mut Work) -> Result<Message, Error> {
     let filter = Filter { room: Some(asked.address.room.clone()), ..Filter::default() };
     let page = asked.house.storage.entries(&filter, None, ENTRIES).await?;
-    reads(asked, work, format!("the last {ENTRIES} entries of {}", asked.room.key));
+    reads(asked, work, format!("the last of {}", asked.room.key));
     Ok(audit::list(&asked.in_force.ops.settings.prefix, &page))
 }
 
@@ -123,8 +125,32 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
             Span::text(" in this room."),
         ]));
     };
-    let (entries, contents) = asked.house.storage.story(number).await?;
-    Ok(audit::story(&request, &entries, &contents))
+    let (entries, mut contents) = asked.house.storage.story(number).await?;
+    let may_see = asked.may_read_output_of(&request, work.now());
+    if !may_see {
+        contents.retain(|content| content.kind != ContentKind::Output);
+    }
+    let printed = entries
+        .iter()
+        .any(|recorded| matches!(recorded.entry.event, Event::RunFinished { kept: Some(_), .. }));
+    let message = audit::story(&request, &entries, &contents);
+    Ok(match printed && !may_see {
+        true => message.line([Span::text("The rules do not let you read here what it printed.")]),
+        false => message,
+    })
+}
+
+impl Asked<'_> {
+    /// Whether the rules let the sender read what a request printed.
+    fn may_read_output_of(&self, request: &Request, now: Timestamp) -> bool {
+        let Some(invocation) = &request.invocation else { return false };
+        let action = Action::ReadOutput {
+            command: &invocation.command,
+            requester: &request.sender,
+            subject: invocation.subject.as_deref(),
+        };
+        matches!(self.decide_action(action, now), Decision::Permitted(_))
+    }
 }
 
 /// Reading the log is on the log.

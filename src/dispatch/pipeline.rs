@@ -68,11 +68,9 @@ async fn message(
 
     // Is it said to us, in one of our rooms?
     let said = command::recognise(&settings.prefix, house.homeserver.bot(), content);
-    let text = match &said {
-        Recognised::Talk => return work.done().await.map(drop),
-        Recognised::Command(line) => line.text.clone(),
-        Recognised::Refused { text, .. } => text.clone(),
-    };
+    if matches!(said, Recognised::Talk) {
+        return work.done().await.map(drop);
+    }
     let Some(standing) = work.standing(&incoming.room_id, &incoming.sender).await? else {
         return work.done().await.map(drop);
     };
@@ -91,7 +89,8 @@ async fn message(
             thread_root: root.clone(),
             claimed_at: incoming.claimed_at,
             received_at: row.received_at,
-            text,
+            // As it came, with all that was passed over in it.
+            text: content["body"].as_str().unwrap_or_default().to_owned(),
         })
         .await?;
     let address = Address::of_event(
@@ -214,12 +213,17 @@ impl Asked<'_> {
 
     /// Asks the rules.
     pub fn decide(&self, invocation: &Invocation, now: Timestamp) -> Decision {
+        self.decide_action(Action::Run(invocation), now)
+    }
+
+    /// Asks the rules about anything.
+    pub fn decide_action(&self, action: Action<'_>, now: Timestamp) -> Decision {
         self.in_force.rules.decide(&Question {
             principal: self.sender,
             power_level: self.standing.power_level,
             room: &self.room.key,
             now,
-            action: Action::Run(invocation),
+            action,
         })
     }
 
