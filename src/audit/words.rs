@@ -145,7 +145,7 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         Event::RunFinished { ending, took_ms, output, .. } => {
             let mut text = capital(&ended(ending, *took_ms));
             if output.bytes > 0 {
-                text.push_str(&format!(" · printed {}", size(output.bytes)));
+                text = format!("{text} · printed {}", size(output.bytes));
             }
             if output.truncated {
                 text.push_str(", the middle of it not kept");

@@ -134,9 +134,10 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
         .iter()
         .any(|recorded| matches!(recorded.entry.event, Event::RunFinished { kept: Some(_), .. }));
     let message = audit::story(&request, &entries, &contents);
-    Ok(match printed && !may_see {
-        true => message.line([Span::text("The rules do not let you read here what it printed.")]),
-        false => message,
+    Ok(if printed && !may_see {
+        message.line([Span::text("The rules do not let you read here what it printed.")])
+    } else {
+        message
     })
 }
 

@@ -25,6 +25,9 @@ async fn a_command_sent_from_a_script_ends_with_its_outcome() {
     let (status, said, _) = console(&world, &world.bob, &["--send", "!deploy web production", "--wait"]);
     assert_eq!(status, 1);
     assert!(said.contains("Changes in production are for leads."), "{said}");
+    let (status, said, _) = console(&world, &world.alice, &["--send", "!cuont script", "--wait"]);
+    assert_eq!(status, 1);
+    assert!(said.contains("Did you mean `!count script`?"), "{said}");
     let (status, ..) = console(&world, &world.bob, &["--send", "!fail", "--wait"]);
     assert_eq!(status, 1);
     let (status, _, errors) =

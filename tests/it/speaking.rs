@@ -179,3 +179,123 @@ async fn in_a_room_that_the_homeserver_encrypts_it_says_so_once() {
     world.alice.until_seen(&mark).await;
     assert_eq!(said(&world.alice.seen()), 1);
 }
+
+#[tokio::test]
+async fn a_message_that_relates_to_another_is_no_root_and_is_answered_in_the_timeline() {
+    let world = World::start().await;
+    let talk = world.alice.say(&world.room, "look at this").await;
+    let refers = json!({ "rel_type": "m.reference", "event_id": talk });
+    let content = json!({ "msgtype": "m.text", "body": "!count refers", "m.relates_to": refers });
+    let command = world.alice.send(&world.room, &content).await;
+    let answer = world.alice.outcome(&world.bot(), &command).await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert_eq!(*answer.content("m.relates_to"), json!({ "m.in_reply_to": { "event_id": command } }));
+}
+
+#[tokio::test]
+async fn a_room_may_have_its_answers_in_the_main_timeline() {
+    let world = World::changed(|ops| {
+        let room = ops.read("rooms/deploy.toml");
+        ops.file("rooms/deploy.toml", &format!("answers = \"timeline\"\n{room}"));
+    })
+    .await;
+    let command = world.alice.say(&world.room, "!deploy web staging v3").await;
+    let answer = world.alice.outcome(&world.bot(), &command).await;
+    assert_eq!(*answer.content("m.relates_to"), json!({ "m.in_reply_to": { "event_id": command } }));
+    // Whoever asks in a thread looks there.
+    let thread = json!({ "rel_type": "m.thread", "event_id": command });
+    let content = json!({ "msgtype": "m.text", "body": "!count inside", "m.relates_to": thread });
+    let inside = world.alice.send(&world.room, &content).await;
+    let inside = world.alice.outcome(&world.bot(), &inside).await;
+    assert_eq!(inside.content("m.relates_to")["rel_type"], "m.thread");
+    // And no second line tells of the change: it is there already.
+    world.settled().await;
+    let bot = world.bot();
+    let told = |event: &&Value| {
+        event["sender"] == bot.as_str()
+            && event["content"]["body"].as_str().is_some_and(|body| body.contains("web@staging is at v3"))
+    };
+    assert_eq!(world.alice.seen().iter().filter(told).count(), 1);
+}
+
+#[tokio::test]
+async fn a_quick_command_gets_no_reaction_and_a_longer_one_the_marks_of_its_state() {
+    let world = World::start().await;
+    let quick = world.alice.say(&world.room, "!count quick").await;
+    let long = world.alice.say(&world.room, "!slow 3").await;
+    world.alice.outcome(&world.bot(), &long).await;
+    world.settled().await;
+    let seen = world.alice.seen();
+    let marks = |event: &str| -> Vec<String> {
+        let to =
+            |it: &&Value| it["type"] == "m.reaction" && it["content"]["m.relates_to"]["event_id"] == event;
+        let key = |it: &Value| it["content"]["m.relates_to"]["key"].as_str().unwrap_or_default().to_owned();
+        seen.iter().filter(to).map(key).collect()
+    };
+    assert_eq!(marks(&quick), [""; 0]);
+    assert_eq!(marks(&long), ["⏳", "✅"]);
+}
+
+/// Prints 1,000,000 bytes in a single line of what is worst to escape.
+const WIDE: &str = r"head -c 1000000 /dev/zero | tr '\0' '<'";
+
+#[tokio::test]
+async fn whatever_is_said_pings_nobody_stands_alone_fits_and_has_a_step_of_its_own() {
+    let world = World::changed(|ops| {
+        ops.command("wide", "read", "", WIDE);
+        let room = ops.read("rooms/deploy.toml").replace("commands = [", "commands = [\"wide\", ");
+        ops.file("rooms/deploy.toml", &room);
+    })
+    .await;
+    let first = world.alice.say(&world.room, "!slow 1 first").await;
+    world.started("first begins").await;
+    let waits = world.alice.say(&world.room, "!slow 0 second").await;
+    let edited = world.ask("!count edited").await;
+    let edited = edited.content("m.relates_to")["event_id"].as_str().unwrap().to_owned();
+    world.alice.edit(&world.room, &edited, "!count other").await;
+    for line in ["!deploy web staging", "!fail", "!nonsense", "!help", "!audit", "!lines 200"] {
+        world.ask(line).await;
+    }
+    world.ask_as(&world.bob, "!deploy web production").await;
+    let wide = world.ask("!wide").await;
+    assert_eq!(wide.state, "succeeded", "{}", wide.body);
+    assert!(wide.body.len() < 6_000, "a phone must show it: {} bytes", wide.body.len());
+    let name = format!("wide-{}.txt", wide.number);
+    assert!(wide.body.contains(&name), "it says where the rest is: {}", &wide.body[wide.body.len() - 200..]);
+    for event in [&first, &waits] {
+        world.alice.outcome(&world.bot(), event).await;
+    }
+    world.settled().await;
+
+    let (bot, seen) = (world.bot(), world.alice.seen());
+    let mut steps = Vec::new();
+    for event in &seen {
+        if event["sender"] != bot.as_str() || event["type"] != "m.room.message" {
+            continue;
+        }
+        let content = &event["content"];
+        assert_eq!(content["m.mentions"], json!({}), "{content}");
+        assert!(event.to_string().len() < 65_536);
+        let body = content["body"].as_str().unwrap();
+        assert!(!body.trim().is_empty(), "{content}");
+        match content["msgtype"].as_str() {
+            Some("m.notice") => {
+                let html = content["formatted_body"].as_str().unwrap();
+                assert!(!html.contains("<script") && !html.contains("<<"), "{html}");
+            }
+            Some("m.file") => assert!(content["url"].as_str().unwrap().starts_with("mxc://")),
+            other => panic!("{other:?}: {content}"),
+        }
+        steps.push(content["org.quarterdeck.step"].as_str().unwrap().to_owned());
+    }
+    // Twelve answers, a wait, two files, a note and a line in the timeline.
+    assert!(steps.len() >= 17, "{steps:?}");
+    let all = steps.len();
+    steps.sort();
+    steps.dedup();
+    assert_eq!(steps.len(), all, "a step was sent twice");
+
+    let file = seen.iter().find(|event| event["content"]["filename"] == name.as_str()).unwrap();
+    let address = file["content"]["url"].as_str().unwrap().strip_prefix("mxc://").unwrap();
+    assert_eq!(world.alice.download(address).await, "<".repeat(1_000_000));
+}

@@ -128,6 +128,11 @@ impl OpsFolder {
         fs::write(path, text).unwrap();
     }
 
+    /// Reads a file of the folder.
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.folder.join(path)).unwrap()
+    }
+
     /// A room for these teams, in which every command may be used.
     pub fn room(&self, key: &str, teams: &[&str]) {
         let names: Vec<_> = COMMANDS.iter().map(|(name, ..)| *name).collect();

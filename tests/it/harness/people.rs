@@ -58,12 +58,18 @@ impl Answer {
 impl Person {
     /// Registers a user whose localpart begins with `name`, with a part of its own: many tests share a homeserver.
     pub async fn register(homeserver: &Homeserver, name: &str) -> Self {
+        let part = &SystemRandom.uuid().simple().to_string()[..8];
+        Self::register_as(homeserver, &format!("{name}_{part}")).await
+    }
+
+    /// Registers a user of exactly this localpart.
+    pub async fn register_as(homeserver: &Homeserver, localpart: &str) -> Self {
+        let name = &localpart[..localpart.rfind('_').unwrap()];
         let http = client();
         let url = Url::parse(&homeserver.url).unwrap();
         let path = url.join("/_synapse/admin/v1/register").unwrap();
         let nonce: Value = http.get(path.clone()).send().await.unwrap().json().await.unwrap();
         let nonce = nonce["nonce"].as_str().unwrap();
-        let localpart = format!("{name}_{}", &SystemRandom.uuid().simple().to_string()[..8]);
         let message = format!("{nonce}\0{localpart}\0pass of {name}\0notadmin");
         let body = json!({
             "nonce": nonce, "username": localpart, "password": format!("pass of {name}"), "admin": false,
@@ -339,6 +345,19 @@ impl Person {
     pub async fn until_seen(&self, event: &str) {
         self.until(&format!("the event {event}"), |seen| {
             seen.iter().any(|it| it["event_id"] == event).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until somebody is in a room.
+    pub async fn until_joined(&self, room: &str, user: &str) {
+        self.until(&format!("{user} in {room}"), |seen| {
+            let joined = |event: &&Value| {
+                event["room_id"] == room
+                    && event["state_key"] == user
+                    && event["content"]["membership"] == "join"
+            };
+            seen.iter().find(joined).map(|_| ())
         })
         .await;
     }

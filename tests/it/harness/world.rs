@@ -73,8 +73,25 @@ impl World {
         Self::with(Plan::default()).await
     }
 
+    /// The usual world, with something in its ops folder changed before the start.
+    pub async fn changed(change: impl FnOnce(&OpsFolder)) -> Self {
+        let mut world = Self::prepared(Plan::default()).await;
+        change(&world.ops);
+        world.serve().await;
+        world.gather().await;
+        world
+    }
+
     /// A world of another plan.
     pub async fn with(plan: Plan) -> Self {
+        let mut world = Self::prepared(plan).await;
+        world.serve().await;
+        world.gather().await;
+        world
+    }
+
+    /// A world in which `serve` is not yet started and nobody is in a room.
+    pub async fn prepared(plan: Plan) -> Self {
         let state = State::read();
         let leases = state.folder.join("leases");
         let own = plan.homeserver.is_some();
@@ -132,7 +149,7 @@ impl World {
                 plan.limits
             ),
         );
-        let mut world = Self {
+        let world = Self {
             server: None,
             ops,
             lease,
@@ -149,15 +166,18 @@ impl World {
             folder,
         };
         world.migrate();
-        world.serve().await;
-        world.room = world.alice.join(&world.alias("deploy")).await;
-        world.bob.join(&world.alias("deploy")).await;
-        for person in world.eve.iter().chain(&world.crowd) {
-            person.join(&world.alias("deploy")).await;
-        }
-        world.alice.sync(Duration::ZERO).await;
-        world.bob.sync(Duration::ZERO).await;
         world
+    }
+
+    /// Everybody of this homeserver goes into the room `deploy`.
+    pub async fn gather(&mut self) {
+        self.room = self.alice.join(&self.alias("deploy")).await;
+        self.bob.join(&self.alias("deploy")).await;
+        for person in self.eve.iter().chain(&self.crowd) {
+            person.join(&self.alias("deploy")).await;
+        }
+        self.alice.sync(Duration::ZERO).await;
+        self.bob.sync(Duration::ZERO).await;
     }
 
     fn migrate(&self) {
