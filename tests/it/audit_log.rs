@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
-use crate::harness::World;
+use crate::harness::{Plan, World};
 
 /// What a command that ran has in the log, whoever ran it.
 const RAN: [&str; 4] = ["command.received", "command.permitted", "run.started", "run.finished"];
@@ -49,7 +49,7 @@ async fn every_command_and_every_result_is_on_the_record_and_its_words_only_besi
 
 #[tokio::test]
 async fn a_room_is_shown_what_happened_there_and_nothing_of_another() {
-    let world = World::start().await;
+    let world = World::with(Plan { other_room: true, ..Plan::default() }).await;
     let bot = world.bot();
     let other = world.alice.join(&world.alias("other")).await;
     let there = world.alice.say(&other, "!count there").await;
