@@ -20,7 +20,7 @@ use axum::{
 };
 pub use registration::{Registration, RegistrationError};
 use ruma::{OwnedServerName, OwnedUserId};
-pub use transaction::{MALFORMED, SOURCE};
+pub use transaction::{MALFORMED, SOURCE, arrival};
 
 use crate::{
     model::Secret,

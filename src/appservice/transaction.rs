@@ -106,7 +106,8 @@ fn read(state: &Appservice, id: OwnedTransactionId, body: &[u8]) -> Transaction 
     Transaction { homeserver: state.homeserver.clone(), id, digest: Digest::of(body), arrivals, to_device }
 }
 
-fn arrival(raw: &str) -> Arrival {
+/// An event as a row of the inbox.
+pub fn arrival(raw: &str) -> Arrival {
     // An array would be taken for the fields in their order.
     let head = serde_json::from_str::<Head<'_>>(raw).ok().filter(|head| {
         raw.starts_with('{')

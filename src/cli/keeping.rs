@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, TransactionId};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Mutex, Notify, mpsc::UnboundedReceiver},
@@ -18,16 +18,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    appservice::{Appservice, Store},
+    appservice::{self, Appservice, Store},
     dispatch::{self, House, InForce},
     executor::Secrets,
     matrix::rooms,
-    storage::{self, Beat, Storage},
+    model::{Digest, SignedDuration, Timestamp},
+    storage::{self, Beat, Storage, Transaction},
     web::Health,
 };
 
 /// How often a heartbeat is written.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How far back to look for what the homeserver may have held back.
+const HELD_BACK: SignedDuration = SignedDuration::from_secs(60);
 /// How often the homeserver is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long after a change in a room it is looked at: changes come in swarms.
@@ -175,7 +178,10 @@ impl Keeper {
             self.health.homeserver.store(up, Ordering::Relaxed);
             if up && !was_up {
                 match self.house.homeserver.ping(&self.registration).await {
-                    Ok(took) => tracing::info!(?took, "the homeserver reaches us"),
+                    Ok(took) => {
+                        tracing::info!(?took, "the homeserver reaches us");
+                        tokio::spawn(self.clone().look_for_what_was_held_back());
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "the homeserver does not reach us: look at `url` in the registration");
                     }
@@ -200,13 +206,57 @@ impl Keeper {
             pause = if again { (pause * 2).min(longest) } else { first };
             sleep(pause).await;
             match self.house.homeserver.ping(&self.registration).await {
-                Ok(_) => tracing::info!("the homeserver delivers what could not be stored"),
+                Ok(_) => {
+                    tracing::info!("the homeserver delivers what could not be stored");
+                    tokio::spawn(self.clone().look_for_what_was_held_back());
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the homeserver does not deliver what could not be stored");
                 }
             }
             last = Some(Instant::now());
         }
+    }
+
+    /// Reads in our rooms whether something was said that never came.
+    ///
+    /// Synapse 1.163 can keep back an event that is sent in the very moment in which it finds us again: its transaction
+    /// is made while we still count as away, and the one who would send it has just looked
+    /// (`synapse/appservice/scheduler.py`). It would come after the next outage only. What came as well is not stored
+    /// twice: an event is known by its id, whichever way it takes.
+    async fn look_for_what_was_held_back(self) {
+        let since = self.house.storage.now() - HELD_BACK;
+        for pause in [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)] {
+            sleep(pause).await;
+            if let Err(error) = self.fetch_since(since).await {
+                tracing::warn!(error = %format!("{error:#}"), "could not look for what the homeserver held back");
+            }
+        }
+    }
+
+    async fn fetch_since(&self, since: Timestamp) -> anyhow::Result<()> {
+        let in_force = self.house.current.get();
+        for (key, room) in self.house.storage.bound_rooms().await? {
+            if !in_force.ops.rooms.contains_key(&key) {
+                continue;
+            }
+            let heard = self.house.homeserver.heard_since(&room, since).await?;
+            if heard.is_empty() {
+                continue;
+            }
+            let transaction = Transaction {
+                homeserver: in_force.ops.settings.server_name.clone(),
+                id: TransactionId::new(),
+                digest: Digest::of_parts(heard.iter().map(String::as_bytes)),
+                arrivals: heard.iter().map(|raw| appservice::arrival(raw)).collect(),
+                to_device: None,
+            };
+            let stored = self.house.storage.store_transaction(&transaction).await?;
+            if stored.new > 0 {
+                tracing::warn!(room.id = %room, events = stored.new, "the homeserver had held these back");
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the rooms as they are declared: all at the start and now and then, one when it was changed.

@@ -49,6 +49,37 @@ async fn is_ready(world: &World) -> bool {
     client().get(url).send().await.unwrap().status().is_success()
 }
 
+/// An application service that takes everything and keeps nothing; gives the bodies that it took.
+async fn swallow(
+    address: &str,
+) -> (tokio::task::JoinHandle<()>, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let (taken, swallowed) = tokio::sync::mpsc::unbounded_channel();
+    let take = move |body: String| async move {
+        let _ = taken.send(body);
+        "{}"
+    };
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let router = axum::Router::new().fallback(take);
+    (tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }), swallowed)
+}
+
+#[tokio::test]
+async fn what_the_homeserver_believes_to_have_delivered_is_found_in_the_room() {
+    let mut world = World::start().await;
+    world.stop().await;
+    let (swallowing, mut swallowed) = swallow(&world.address()).await;
+    let command = world.alice.say(&world.room, "!count held-back").await;
+    while !swallowed.recv().await.unwrap().contains(&command) {}
+    swallowing.abort();
+    let _ = swallowing.await;
+    world.serve().await;
+    let answer = world.alice.outcome(&world.bot(), &command).await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    world.settled().await;
+    assert_eq!(world.ops.counted("held-back"), 1);
+    assert_eq!(world.log_text().matches("had held these back").count(), 1);
+}
+
 #[tokio::test]
 async fn without_the_database_nothing_runs_and_when_it_is_back_work_goes_on_by_itself() {
     let own = OwnPostgres::up();

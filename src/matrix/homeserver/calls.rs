@@ -143,6 +143,22 @@ impl Homeserver {
         Ok(found)
     }
 
+    /// The newest events of a room since a time, the oldest first, as the homeserver writes them. At most a page.
+    pub async fn heard_since(&self, room: &RoomId, since: Timestamp) -> Result<Vec<String>, Error> {
+        let mut request = get_messages::Request::backward(room.to_owned());
+        request.limit = UInt::from(PAGE);
+        let answer = self.send(&format!("reading what was said in {room}"), request).await?;
+        let is_new = |at: i64| Timestamp::from_millisecond(at).is_ok_and(|at| at >= since);
+        let mut heard: Vec<_> = answer
+            .chunk
+            .iter()
+            .filter(|event| event.get_field("origin_server_ts").ok().flatten().is_some_and(is_new))
+            .map(|event| event.json().get().to_owned())
+            .collect();
+        heard.reverse();
+        Ok(heard)
+    }
+
     /// One event of a room, whole, if we may see it.
     pub async fn event(&self, room: &RoomId, event: &EventId) -> Result<Option<Value>, Error> {
         let request = get_room_event::Request::new(room.to_owned(), event.to_owned());
