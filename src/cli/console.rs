@@ -113,6 +113,7 @@ impl Options {
 const OPAQUE: fn(&str) -> Result<Secret, std::convert::Infallible> = |text| Ok(Secret::new(text));
 
 /// What shows the homeserver who we are.
+#[cfg_attr(not(feature = "console"), expect(dead_code, reason = "this build has no client to use it"))]
 enum Proof {
     /// A name and a password: a device is made, and signed out at the end.
     Password {
