@@ -86,12 +86,12 @@ impl Spool {
         Ok(work)
     }
 
-    /// Writes down who the process is, and returns when that is on the disk.
+    /// Writes down who the process is. That is not forced to the disk: what a killed server wrote is still there,
+    /// and a machine that lost its power has no process left to be found.
     pub(super) fn write_meta(&self, meta: &Meta) -> io::Result<()> {
         let mut file = private(&self.folder.join("meta"))?;
         serde_json::to_writer(&mut file, meta)?;
-        file.flush()?;
-        file.sync_all()
+        file.flush()
     }
 
     /// Reads who the process is. `None` if it never got as far as being written down.
