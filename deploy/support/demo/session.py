@@ -116,7 +116,7 @@ def example(people: dict[str, Person], state: Path) -> list[Line]:
             Line(carol, "deploy", f"!deploy api staging {api}", "✅", (f"api@staging is at {api}",), _serves(state, "api@staging", api), why="a partner, from her own homeserver"),
             Line(carol, "deploy", f"!deploy web staging {new}", "⛔", ("partner-ceiling",), why="under the same rules"),
         ]
-    lines.append(Line(bob, "deploy", "!audit", "", (alice.user, "`deploy web@production` was not run"), why="all of it is on the record"))
+    lines.append(Line(bob, "deploy", "!audit", "", (alice.user, "`deploy web@production` · not run"), why="all of it is on the record"))
     return lines
 
 
