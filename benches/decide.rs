@@ -35,13 +35,8 @@ fn main() {
         .into(),
         subject: Some("web@staging".to_owned()),
     };
-    let question = Question {
-        principal: user_id!("@bob:example.org"),
-        power_level: 0,
-        room: "deploy",
-        now: "2026-11-23T01:30:00Z".parse().expect("a time"),
-        action: Action::Run(&invocation),
-    };
+    let now = "2026-11-23T01:30:00Z".parse().expect("a time");
+    let question = Question::new(user_id!("@bob:example.org"), 0, "deploy", now, Action::Run(&invocation));
 
     let Decision::Permitted(permit) = rules.decide(&question) else { panic!("the example refuses") };
     let inputs = permit.inputs();

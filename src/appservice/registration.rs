@@ -283,6 +283,7 @@ mod tests {
             space_name: "Ops".into(),
             space_alias: "space".into(),
             administrators: vec![],
+            time_zone: jiff::tz::TimeZone::UTC,
             stale_after: jiff::SignedDuration::from_mins(5),
             absence: jiff::SignedDuration::from_mins(1),
             grace: jiff::SignedDuration::from_secs(30),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, tz::TimeZone};
 use ruma::{OwnedServerName, OwnedUserId};
 use url::Url;
 
@@ -37,6 +37,8 @@ pub struct Settings {
     pub space_alias: String,
     /// `administrators`: who may invite Quarterdeck into rooms of their own.
     pub administrators: Vec<OwnedUserId>,
+    /// `time_zone`: the IANA zone of `weekday`, `hour` and `minute` in rules, such as `Europe/Zurich`. Default `UTC`.
+    pub time_zone: TimeZone,
     /// `[limits] stale_after`: older commands are refused. Default 5 minutes.
     pub stale_after: SignedDuration,
     /// `[limits] absence`: after a longer one, each room is told of it. Default 1 minute.

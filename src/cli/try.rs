@@ -17,7 +17,7 @@ use crate::{
     catalogue::{self, Command, Ops, Room, RunKind},
     command::{self, Line, Mistake, Parsed, Recognised},
     model::{Clock as _, SystemClock, Value},
-    policy::{Action, Decision, Question, Refusal, Rules, Why},
+    policy::{Action, Decision, Question, Refusal, Remedy, Rules, Why},
 };
 
 /// What the command line gave.
@@ -136,19 +136,18 @@ impl Options {
         }
         let mut verdict = Verdict::Permitted;
         for room in rooms {
-            let decision = rules.decide(&Question {
-                principal: &self.who,
-                power_level: self.power_level,
-                room: &room.key,
-                now,
-                action: Action::Run(&parsed.invocation),
-            });
+            let action = Action::Run(&parsed.invocation);
+            let decision = rules.decide(&Question::new(&self.who, self.power_level, &room.key, now, action));
             match decision {
                 Decision::Permitted(permit) => {
                     writeln!(text, "\nIn {}: permitted by", room.key)?;
                     for id in permit.policies() {
                         writeln!(text, "  {id} ({})", rules.place(id).unwrap_or_default())?;
                     }
+                }
+                Decision::Waits(wait) => {
+                    verdict = Verdict::Refused;
+                    refused(text, &room.key, &wait.into(), rules)?;
                 }
                 Decision::Refused(refusal) => {
                     verdict = Verdict::Refused;
@@ -260,7 +259,12 @@ fn refused(text: &mut String, room: &str, refusal: &Refusal, rules: &Rules) -> f
         writeln!(text, "  {id} ({}): {says}", rules.place(id).unwrap_or_default())?;
     }
     for (id, remedy) in &refusal.remedies {
-        writeln!(text, "  {id} can be met by approvals: {} of {}", remedy.count, remedy.by.join(" and of "))?;
+        match remedy {
+            Remedy::Approval { by, count } => {
+                writeln!(text, "  {id} can be met by approvals: {count} of {}", by.join(" and of "))?;
+            }
+            Remedy::Confirm => writeln!(text, "  {id} can be met by a confirmation")?,
+        }
     }
     Ok(())
 }

@@ -135,6 +135,10 @@ async fn message(
     // What do the rules say?
     let permit = match asked.decide(&invocation, work.now()) {
         Decision::Permitted(permit) => permit,
+        Decision::Waits(wait) => {
+            let no = asked.forbidden(wait.into(), &command, invocation, work.now());
+            return asked.refuse(work, no).await;
+        }
         Decision::Refused(refusal) => {
             let no = asked.forbidden(refusal, &command, invocation, work.now());
             return asked.refuse(work, no).await;
@@ -218,13 +222,8 @@ impl Asked<'_> {
 
     /// Asks the rules about anything.
     pub fn decide_action(&self, action: Action<'_>, now: Timestamp) -> Decision {
-        self.in_force.rules.decide(&Question {
-            principal: self.sender,
-            power_level: self.standing.power_level,
-            room: &self.room.key,
-            now,
-            action,
-        })
+        let (level, room) = (self.standing.power_level, &self.room.key);
+        self.in_force.rules.decide(&Question::new(self.sender, level, room, now, action))
     }
 
     /// The rules' no: in their own words, with what they would permit, and whose system it is.

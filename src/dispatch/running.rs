@@ -132,6 +132,11 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     }
     let permit = match asked.decide(&invocation, work.now()) {
         Decision::Permitted(permit) => permit,
+        Decision::Waits(wait) => {
+            let no = asked.forbidden(wait.into(), &command, invocation, work.now());
+            asked.write_refusal(&mut work, State::Queued, no).await?;
+            return house.conclude(work).await;
+        }
         Decision::Refused(refusal) => {
             let no = asked.forbidden(refusal, &command, invocation, work.now());
             asked.write_refusal(&mut work, State::Queued, no).await?;

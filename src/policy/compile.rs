@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{
-    EntityUid, PolicySet, RestrictedExpression, Schema, ValidationError, ValidationMode, Validator,
-};
+use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode, Validator};
+use jiff::tz::TimeZone;
 
 use super::{
     lint,
     names::{LEADS, RESERVED_ACTIONS, TOTAL},
     read::{self, Read, Rule},
-    request, schema, warn,
+    schema, warn,
     world::World,
 };
 use crate::{
-    catalogue::{Mistake, Ops, PolicyFile, Warning},
+    catalogue::{Effect, Mistake, Ops, PolicyFile, RunKind, Warning},
     model::Digest,
 };
 
@@ -25,7 +24,14 @@ pub struct Rules {
     pub(super) known: BTreeMap<String, Rule>,
     pub(super) schema: Schema,
     pub(super) world: World,
-    pub(super) no_approvals: RestrictedExpression,
+    /// The permits alone: what the rules would say if nothing forbade.
+    pub(super) permits: PolicySet,
+    /// What each command does to the world.
+    pub(super) effects: BTreeMap<String, Effect>,
+    /// The names of `context.approvals`.
+    pub(super) counted: Vec<String>,
+    /// The zone of weekday, hour and minute.
+    pub(super) zone: TimeZone,
     /// The entities that conditions of rules name: a rule can get to them from nowhere else.
     pub(super) literals: Vec<EntityUid>,
     text: String,
@@ -33,13 +39,18 @@ pub struct Rules {
     found: Vec<Warning>,
 }
 
-/// What would turn a refusal into a permission: `@remedy("approval")` with `@by` and `@count`.
+/// What a rule that forbids would be content with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remedy {
-    /// The groups of people who may approve; each of them is asked.
-    pub by: Vec<String>,
-    /// How many of them must.
-    pub count: i64,
+pub enum Remedy {
+    /// `@remedy("approval")` with `@by` and `@count`.
+    Approval {
+        /// The groups of people who may approve; each of them is asked.
+        by: Vec<String>,
+        /// How many of each must.
+        count: i64,
+    },
+    /// `@remedy("confirm")`: the requester's own second word.
+    Confirm,
 }
 
 impl Rules {
@@ -78,7 +89,12 @@ impl Rules {
         for error in validated.validation_errors().filter(told) {
             if let Some((file, line)) = place(ops, &rules, error.policy_id().as_ref()) {
                 let mend = "`quarterdeck check --schema` shows every name that rules may use";
-                mistakes.push(read::at_label(file, error, line, mend));
+                let mut mistake = read::at_label(file, error, line, mend);
+                if mistake.what.contains("in context for Action::\"read_output\"") {
+                    "Who may see output is decided for all times at once: name the actions, such as `action in Action::\"run\"`"
+                        .clone_into(&mut mistake.mend);
+                }
+                mistakes.push(mistake);
             }
         }
         let mut warnings: Vec<_> = validated
@@ -99,12 +115,16 @@ impl Rules {
         }
         let digest = digest(ops, &text, &world);
         let literals = lint::condition_literals(&policies);
+        let permits = permits_of(&policies);
         let mut compiled = Self {
             policies,
             known: rules,
             schema,
             world,
-            no_approvals: request::no_approvals(ops),
+            permits,
+            effects: ops.commands.values().map(|command| (command.name.clone(), command.effect)).collect(),
+            counted: groups.into_iter().chain([TOTAL.to_owned()]).collect(),
+            zone: ops.settings.time_zone.clone(),
             literals,
             text,
             digest,
@@ -120,7 +140,7 @@ impl Rules {
         Ok(compiled)
     }
 
-    /// The digest of what decides: policies, schema, teams and systems. Nothing else changes it.
+    /// The digest of what decides: policies, schema, teams, systems and time zone. Nothing else changes it.
     pub const fn digest(&self) -> Digest {
         self.digest
     }
@@ -145,6 +165,21 @@ impl Rules {
         Some(rule.line.map_or_else(|| rule.file.clone(), |line| format!("{}:{line}", rule.file)))
     }
 
+    /// What a rule says of itself.
+    pub fn says(&self, id: &str) -> Option<&str> {
+        self.known.get(id)?.says.as_deref()
+    }
+
+    /// A rule as it is written.
+    pub fn text(&self, id: &str) -> Option<&str> {
+        Some(self.known.get(id)?.text.as_str())
+    }
+
+    /// The names of all rules, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.known.keys().map(String::as_str)
+    }
+
     /// How many rules there are.
     pub fn len(&self) -> usize {
         self.known.len()
@@ -154,6 +189,11 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
+}
+
+fn permits_of(policies: &PolicySet) -> PolicySet {
+    let permits = policies.policies().filter(|policy| policy.effect() == cedar_policy::Effect::Permit);
+    PolicySet::from_policies(permits.cloned()).expect("a part of a set has no name twice")
 }
 
 fn mistake(file: &str, what: String, mend: &str) -> Mistake {
@@ -191,7 +231,8 @@ fn reserved_names(ops: &Ops) -> Vec<Mistake> {
     }
     for command in ops.commands.values() {
         let file = format!("commands/{}.toml", command.name);
-        if RESERVED_ACTIONS.contains(&command.name.as_str()) {
+        if RESERVED_ACTIONS.contains(&command.name.as_str()) && !matches!(command.run.kind, RunKind::Builtin)
+        {
             let what = format!("a command may not be called `{}`: rules use that name", command.name);
             mistakes.push(mistake(&file, what, "Choose another name, such as the verb with what it acts on"));
         }
@@ -206,5 +247,6 @@ fn reserved_names(ops: &Ops) -> Vec<Mistake> {
 fn digest(ops: &Ops, schema: &str, world: &World) -> Digest {
     let files: BTreeMap<_, _> = ops.policies.iter().map(|file| (&file.path, &file.text)).collect();
     let files = files.into_iter().flat_map(|(path, text)| [path.as_bytes(), text.as_bytes()]);
-    Digest::of_parts([schema.as_bytes(), &world.canonical].into_iter().chain(files))
+    let zone = ops.settings.time_zone.iana_name().unwrap_or_default();
+    Digest::of_parts([schema.as_bytes(), &world.canonical, zone.as_bytes()].into_iter().chain(files))
 }

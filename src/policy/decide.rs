@@ -4,7 +4,7 @@ use cedar_policy::{Authorizer, Decision as Verdict};
 use ruma::{OwnedUserId, UserId};
 use serde_json::json;
 
-use super::{Action, Question, Remedy, Rules, request::Asked};
+use super::{Question, Remedy, Rules, Wait, request::Asked};
 use crate::model::{Digest, Invocation, Timestamp};
 
 /// What the rules say.
@@ -13,6 +13,8 @@ use crate::model::{Digest, Invocation, Timestamp};
 pub enum Decision {
     /// It may be done, once, with this.
     Permitted(Permit),
+    /// It may, once something is given that rules ask for.
+    Waits(Wait),
     /// It may not.
     Refused(Refusal),
 }
@@ -172,6 +174,8 @@ pub enum Why {
 
 impl Rules {
     /// Decides. Refuses unless a rule permits it, no rule forbids it, and every rule could be evaluated.
+    ///
+    /// It waits, instead, where each rule that forbids it has a remedy and a rule permits it.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
         let Asked { request, entities, inputs } = match self.ask(question) {
             Ok(asked) => asked,
@@ -200,6 +204,20 @@ impl Rules {
                 inputs,
             }),
             (true, Verdict::Deny) => {
+                if self.can_be_remedied(&policies) {
+                    let permits = Authorizer::new().is_authorized(&request, &self.permits, &entities);
+                    if permits.decision() == Verdict::Allow && permits.diagnostics().errors().next().is_none()
+                    {
+                        let (needs, confirm) = self.remedies(question, &policies);
+                        return Decision::Waits(Wait {
+                            needs,
+                            confirm,
+                            policies,
+                            rules: self.digest(),
+                            inputs,
+                        });
+                    }
+                }
                 let why = if policies.is_empty() { Why::NothingPermits } else { Why::Forbidden };
                 Decision::Refused(self.refusal(why, policies, Vec::new(), inputs))
             }
@@ -208,6 +226,12 @@ impl Rules {
                 Decision::Refused(self.refusal(Why::Evaluation, forbidding, failed, inputs))
             }
         }
+    }
+
+    /// Whether something forbids, and everything that does would be content with something.
+    fn can_be_remedied(&self, forbidding: &[String]) -> bool {
+        let remedied = |id: &String| self.known.get(id).is_some_and(|rule| rule.remedy.is_some());
+        !forbidding.is_empty() && forbidding.iter().all(remedied)
     }
 
     fn refusal(
@@ -228,13 +252,6 @@ impl Rules {
     }
 
     fn unaskable(&self, question: &Question<'_>, error: String) -> Refusal {
-        let asked = match question.action {
-            Action::Run(invocation) => json!(invocation),
-            Action::ReadAudit => json!("read_audit"),
-            Action::ReadOutput { command, requester, subject } => {
-                json!({ "read_output": command, "requester": requester, "subject": subject })
-            }
-        };
         Refusal {
             why: Why::Evaluation,
             policies: Vec::new(),
@@ -242,7 +259,7 @@ impl Rules {
             remedies: Vec::new(),
             errors: vec![error],
             rules: self.digest(),
-            inputs: json!({ "principal": question.principal, "room": question.room, "asked": asked }),
+            inputs: json!({ "principal": question.principal, "room": question.room, "asked": question.action.recorded() }),
         }
     }
 }

@@ -15,16 +15,21 @@
 
 mod compile;
 mod decide;
+mod explain;
 mod lint;
 mod names;
 mod read;
 mod request;
 mod schema;
+mod scope;
 #[cfg(test)]
 mod tests;
+mod wait;
 mod warn;
 mod world;
 
 pub use compile::{Remedy, Rules};
 pub use decide::{Decision, Permit, Refusal, Why};
+pub use explain::{Answer, Explanation, Told};
 pub use request::{Action, Question};
+pub use wait::{Need, NeedOf, Wait};

@@ -15,9 +15,20 @@ pub(super) const READ_AUDIT: &str = "read_audit";
 /// Reading the kept output of somebody's request.
 pub(super) const READ_OUTPUT: &str = "read_output";
 
+/// Approving somebody's request.
+pub(super) const APPROVE: &str = "approve";
+/// Refusing somebody's request.
+pub(super) const DENY: &str = "deny";
+/// Stopping somebody's request.
+pub(super) const CANCEL: &str = "cancel";
+/// What can be done about a request.
+pub(super) const ABOUT_REQUESTS: [&str; 3] = [APPROVE, DENY, CANCEL];
+/// Putting another version of the ops folder in force.
+pub(super) const RELOAD: &str = "reload";
+
 /// The names of actions that no command of an ops folder may have.
 pub(super) const RESERVED_ACTIONS: &[&str] =
-    &["read", "change", "danger", RUN, "approve", "deny", "cancel", "reload", READ_AUDIT, READ_OUTPUT];
+    &["read", "change", "danger", RUN, APPROVE, DENY, CANCEL, RELOAD, READ_AUDIT, READ_OUTPUT];
 
 /// The group of a team's leads.
 pub(super) fn leads_of(team: &str) -> String {

@@ -189,8 +189,20 @@ fn remedy(policy: &Policy, groups: &[String]) -> Result<Option<Remedy>, (String,
     if policy.effect() == Effect::Permit {
         return wrong("a permit needs no remedy".to_owned(), "Take `@remedy` away, or write a forbid");
     }
+    if remedy == "confirm" {
+        return match ["by", "count"].into_iter().find(|key| annotation(key).is_some()) {
+            Some(key) => wrong(
+                format!("`@{key}` beside `@remedy(\"confirm\")`"),
+                "Take it away: the one who asks confirms, once",
+            ),
+            None => Ok(Some(Remedy::Confirm)),
+        };
+    }
     if remedy != "approval" {
-        return wrong(format!("there is no remedy `{remedy}`"), "The one remedy is `@remedy(\"approval\")`");
+        return wrong(
+            format!("there is no remedy `{remedy}`"),
+            "There are `@remedy(\"approval\")` and `@remedy(\"confirm\")`",
+        );
     }
     let Some(by) = annotation("by").filter(|by| !by.is_empty()) else {
         return wrong(
@@ -199,6 +211,12 @@ fn remedy(policy: &Policy, groups: &[String]) -> Result<Option<Remedy>, (String,
         );
     };
     let by: Vec<String> = by.split(',').map(|name| name.trim().to_owned()).collect();
+    if let Some(twice) = by.iter().enumerate().find_map(|(n, name)| by[..n].contains(name).then_some(name)) {
+        return wrong(
+            format!("`@by` names `{twice}` twice"),
+            "Name each team once; `@count` says how many of it",
+        );
+    }
     if let Some(name) = by.iter().find(|&name| name != TOTAL && !groups.contains(name)) {
         return wrong(
             format!("`@by` names `{name}`, which is no team"),
@@ -207,7 +225,7 @@ fn remedy(policy: &Policy, groups: &[String]) -> Result<Option<Remedy>, (String,
     }
     let count = annotation("count").unwrap_or("1");
     match count.parse() {
-        Ok(count @ 1..=MAX_COUNT) => Ok(Some(Remedy { by, count })),
+        Ok(count @ 1..=MAX_COUNT) => Ok(Some(Remedy::Approval { by, count })),
         _ => wrong(
             format!("`@count(\"{count}\")` is no number of approvals"),
             &format!("Write a whole number from 1 to {MAX_COUNT}: `@count(\"2\")`"),

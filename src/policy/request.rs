@@ -1,17 +1,18 @@
 //! What is asked of the rules, and how it becomes a request of Cedar's.
 
+use std::collections::BTreeSet;
+
 use cedar_policy::{Context, Entities, EntityUid, Request, RestrictedExpression};
 use jiff::tz::TimeZone;
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 use serde_json::json;
 
 use super::{
     Rules,
-    names::{self, READ_AUDIT, READ_OUTPUT, TOTAL},
-    schema::team_groups,
+    names::{self, APPROVE, CANCEL, DENY, READ_AUDIT, READ_OUTPUT, RELOAD, TOTAL},
 };
 use crate::{
-    catalogue::Ops,
+    catalogue::Effect,
     model::{Digest, Invocation, Timestamp, Value},
 };
 
@@ -28,6 +29,30 @@ pub struct Question<'a> {
     pub now: Timestamp,
     /// What they want to do.
     pub action: Action<'a>,
+    /// Who has approved it. The one who asks never counts, and nobody counts twice.
+    pub approvals: &'a BTreeSet<OwnedUserId>,
+    /// Whether the one who asks has confirmed it.
+    pub confirmed: bool,
+    /// The teams that the one who asks is a member of for a while.
+    pub elevated: &'a BTreeSet<String>,
+}
+
+/// Nobody, and no team: what most questions have for approvals and elevation.
+static NOBODY: BTreeSet<OwnedUserId> = BTreeSet::new();
+static NO_TEAM: BTreeSet<String> = BTreeSet::new();
+
+impl<'a> Question<'a> {
+    /// A question of somebody whom nobody has approved, who has confirmed nothing and is nothing for a while.
+    pub const fn new(
+        principal: &'a UserId,
+        power_level: i64,
+        room: &'a str,
+        now: Timestamp,
+        action: Action<'a>,
+    ) -> Self {
+        let (approvals, elevated) = (&NOBODY, &NO_TEAM);
+        Self { principal, power_level, room, now, action, approvals, confirmed: false, elevated }
+    }
 }
 
 /// What somebody wants to do.
@@ -35,6 +60,29 @@ pub struct Question<'a> {
 pub enum Action<'a> {
     /// To run a command, a built-in one included.
     Run(&'a Invocation),
+    /// To approve somebody's request.
+    Approve {
+        /// What would be run.
+        of: &'a Invocation,
+        /// Who wants to.
+        requester: &'a UserId,
+    },
+    /// To refuse somebody's request.
+    Deny {
+        /// What would be run.
+        of: &'a Invocation,
+        /// Who wants to.
+        requester: &'a UserId,
+    },
+    /// To stop somebody's request, or to take it back.
+    Cancel {
+        /// What is run, or would be.
+        of: &'a Invocation,
+        /// Who wants to, or wanted to.
+        requester: &'a UserId,
+    },
+    /// To put another version of the ops folder in force.
+    Reload,
     /// To read the audit log of the room by another way than a command.
     ReadAudit,
     /// To read the kept output of a request.
@@ -48,18 +96,81 @@ pub enum Action<'a> {
     },
 }
 
-impl Action<'_> {
+/// The request that an action is about.
+struct OfRequest<'a> {
+    command: &'a str,
+    requester: &'a UserId,
+}
+
+impl<'a> Action<'a> {
+    /// Its name in the rules.
+    pub fn name(&self) -> &'a str {
+        match self {
+            Self::Run(invocation) => &invocation.command,
+            Self::Approve { .. } => APPROVE,
+            Self::Deny { .. } => DENY,
+            Self::Cancel { .. } => CANCEL,
+            Self::Reload => RELOAD,
+            Self::ReadAudit => READ_AUDIT,
+            Self::ReadOutput { .. } => READ_OUTPUT,
+        }
+    }
+
+    /// The system that it is done to; where there is none, it is the room.
+    fn subject(&self) -> Option<&'a str> {
+        match self {
+            Self::Run(of) | Self::Approve { of, .. } | Self::Deny { of, .. } | Self::Cancel { of, .. } => {
+                of.subject.as_deref()
+            }
+            Self::ReadOutput { subject, .. } => *subject,
+            Self::Reload | Self::ReadAudit => None,
+        }
+    }
+
+    fn of_request(&self) -> Option<OfRequest<'a>> {
+        match *self {
+            Self::Approve { of, requester }
+            | Self::Deny { of, requester }
+            | Self::Cancel { of, requester } => Some(OfRequest { command: &of.command, requester }),
+            Self::ReadOutput { command, requester, .. } => Some(OfRequest { command, requester }),
+            Self::Run(_) | Self::Reload | Self::ReadAudit => None,
+        }
+    }
+
     /// The digest of exactly this.
     pub(super) fn digest(&self, room: &str) -> Digest {
         match self {
             Self::Run(invocation) => invocation.digest(),
-            Self::ReadAudit => Digest::of_parts([READ_AUDIT.as_bytes(), room.as_bytes()]),
+            Self::Approve { of, requester }
+            | Self::Deny { of, requester }
+            | Self::Cancel { of, requester } => Digest::of_parts([
+                self.name().as_bytes(),
+                requester.as_bytes(),
+                of.digest().as_bytes().as_slice(),
+            ]),
+            Self::Reload | Self::ReadAudit => Digest::of_parts([self.name().as_bytes(), room.as_bytes()]),
             Self::ReadOutput { command, requester, subject } => Digest::of_parts([
                 READ_OUTPUT.as_bytes(),
                 command.as_bytes(),
                 requester.as_bytes(),
                 subject.unwrap_or_default().as_bytes(),
             ]),
+        }
+    }
+
+    /// What it is, for the record of a question that could not even be asked.
+    pub(super) fn recorded(&self) -> serde_json::Value {
+        match self {
+            Self::Run(invocation) => json!(invocation),
+            Self::Approve { of, requester }
+            | Self::Deny { of, requester }
+            | Self::Cancel { of, requester } => {
+                json!({ self.name(): of, "requester": requester })
+            }
+            Self::Reload | Self::ReadAudit => json!(self.name()),
+            Self::ReadOutput { command, requester, subject } => {
+                json!({ READ_OUTPUT: command, "requester": requester, "subject": subject })
+            }
         }
     }
 }
@@ -73,6 +184,30 @@ pub(super) struct Asked {
 }
 
 impl Rules {
+    /// The action and the resource of a question.
+    ///
+    /// # Errors
+    ///
+    /// Which of them the ops folder does not have.
+    pub(super) fn target(&self, question: &Question<'_>) -> Result<(EntityUid, EntityUid), String> {
+        let room = names::room(question.room);
+        if !self.world.has(&room) {
+            return Err(format!("there is no room `{}` in the ops folder", question.room));
+        }
+        let name = question.action.name();
+        let action = names::action(name);
+        if !self.world.has(&action) {
+            return Err(format!("there is no command `{name}` in the ops folder"));
+        }
+        match question.action.subject().map(names::system) {
+            Some(system) if !self.world.has(&system) => {
+                Err(format!("there is no system `{}` in the ops folder", system.id().unescaped()))
+            }
+            Some(system) => Ok((action, system)),
+            None => Ok((action, room)),
+        }
+    }
+
     /// Makes Cedar's request, validated by the schema, and the entities that rules can get to from it.
     ///
     /// # Errors
@@ -80,74 +215,78 @@ impl Rules {
     /// Why the question cannot be asked at all, in words.
     pub(super) fn ask(&self, question: &Question<'_>) -> Result<Asked, String> {
         let principal = names::user(question.principal.as_str());
+        let (action, resource) = self.target(question)?;
         let room = names::room(question.room);
-        if !self.world.has(&room) {
-            return Err(format!("there is no room `{}` in the ops folder", question.room));
-        }
-        let (name, subject) = match question.action {
-            Action::Run(invocation) => (invocation.command.as_str(), invocation.subject.as_deref()),
-            Action::ReadAudit => (READ_AUDIT, None),
-            Action::ReadOutput { subject, .. } => (READ_OUTPUT, subject),
-        };
-        let action = names::action(name);
-        if !self.world.has(&action) {
-            return Err(format!("there is no command `{name}` in the ops folder"));
-        }
-        let resource = match subject.map(names::system) {
-            Some(system) if !self.world.has(&system) => {
-                return Err(format!("there is no system `{}` in the ops folder", system.id().unescaped()));
-            }
-            Some(system) => system,
-            None => room.clone(),
-        };
-
         let mut named = vec![resource.clone(), room.clone(), action.clone()];
-        let mut context = vec![
-            ("room".to_owned(), RestrictedExpression::new_entity_uid(room)),
-            ("time".to_owned(), time(question.now)?),
-            ("approvals".to_owned(), self.no_approvals.clone()),
-        ];
-        match question.action {
-            Action::Run(invocation) => {
-                let arguments = invocation
-                    .arguments
-                    .iter()
-                    .map(|(name, value)| (name.clone(), argument(value, &mut named)));
-                context.push(("arguments".to_owned(), record(arguments.collect())?));
-            }
-            Action::ReadAudit => {}
-            Action::ReadOutput { command, requester, .. } => {
-                let requester = names::user(requester.as_str());
-                context.push(("command".to_owned(), RestrictedExpression::new_string(command.to_owned())));
-                context
-                    .push(("requester".to_owned(), RestrictedExpression::new_entity_uid(requester.clone())));
-                named.push(requester);
-            }
+        let mut context = vec![("room".to_owned(), RestrictedExpression::new_entity_uid(room))];
+        // Who may see what was printed is decided once for everybody there: no circumstance changes it.
+        if !matches!(question.action, Action::ReadOutput { .. }) {
+            context.push(("time".to_owned(), time(question.now, &self.zone)?));
+            context.push(("approvals".to_owned(), self.approvals(question)?));
+            context.push(("confirmed".to_owned(), RestrictedExpression::new_bool(question.confirmed)));
+        }
+        if let Action::Run(invocation) = question.action {
+            let arguments = invocation
+                .arguments
+                .iter()
+                .map(|(name, value)| (name.clone(), argument(value, &mut named)))
+                .collect();
+            context.push(("arguments".to_owned(), record(arguments)?));
+        }
+        if let Some(OfRequest { command, requester }) = question.action.of_request() {
+            // Of a command that is no more the worst is to be thought.
+            let effect = self.effects.get(command).copied().unwrap_or(Effect::Danger);
+            let requester = names::user(requester.as_str());
+            context.extend([
+                ("command".to_owned(), RestrictedExpression::new_string(command.to_owned())),
+                ("effect".to_owned(), RestrictedExpression::new_string(effect.name().to_owned())),
+                ("requester".to_owned(), RestrictedExpression::new_entity_uid(requester.clone())),
+            ]);
+            named.push(requester);
         }
         named.extend(self.literals.iter().cloned());
 
         let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
-        let slice = self.world.slice(question.principal, question.power_level, named);
+        let slice = self.world.slice(question.principal, question.power_level, question.elevated, named);
         let (slice, recorded): (Vec<_>, Vec<_>) = slice.into_values().unzip();
         let entities = Entities::from_entities(slice, None).map_err(|error| error.to_string())?;
-        let inputs = json!({
+        let mut inputs = json!({
             "principal": principal.to_string(),
             "action": action.to_string(),
             "resource": resource.to_string(),
             "context": context.to_json_value().map_err(|error| error.to_string())?,
             "entities": recorded,
         });
+        // Counts are what the rules see; who they are is for those who check the record.
+        if !question.approvals.is_empty() {
+            inputs["approved_by"] = json!(question.approvals);
+        }
+        if !question.elevated.is_empty() {
+            inputs["elevated"] = json!(question.elevated);
+        }
         let request = Request::new(principal, action, resource, context, Some(&self.schema))
             .map_err(|error| error.to_string())?;
         Ok(Asked { request, entities, inputs })
     }
-}
 
-/// `context.approvals` of what nobody has approved.
-pub(super) fn no_approvals(ops: &Ops) -> RestrictedExpression {
-    let none =
-        team_groups(ops).chain([TOTAL.to_owned()]).map(|name| (name, RestrictedExpression::new_long(0)));
-    RestrictedExpression::new_record(none).expect("names of teams are the keys of a map, so none comes twice")
+    /// `context.approvals`: how many people have approved, of each group and in all.
+    fn approvals(&self, question: &Question<'_>) -> Result<RestrictedExpression, String> {
+        let count =
+            |name: &String| (name.clone(), RestrictedExpression::new_long(self.given(question, name)));
+        record(self.counted.iter().map(count).collect())
+    }
+
+    /// How many distinct people of a group have approved, the one who asks never among them. Teams that
+    /// somebody is in for a while do not make an approver.
+    pub(super) fn given(&self, question: &Question<'_>, name: &str) -> i64 {
+        if question.approvals.is_empty() {
+            return 0;
+        }
+        let group = names::team(name);
+        let others = question.approvals.iter().filter(|who| **who != question.principal);
+        let counted = others.filter(|who| name == TOTAL || self.world.belongs(who, &group)).count();
+        i64::try_from(counted).unwrap_or(i64::MAX)
+    }
 }
 
 fn record(pairs: Vec<(String, RestrictedExpression)>) -> Result<RestrictedExpression, String> {
@@ -174,13 +313,13 @@ fn argument(value: &Value, named: &mut Vec<EntityUid>) -> RestrictedExpression {
     }
 }
 
-fn time(now: Timestamp) -> Result<RestrictedExpression, String> {
-    let at = now.to_zoned(TimeZone::UTC);
+fn time(now: Timestamp, zone: &TimeZone) -> Result<RestrictedExpression, String> {
+    let (utc, at) = (now.to_zoned(TimeZone::UTC), now.to_zoned(zone.clone()));
     let weekday = WEEKDAYS[usize::try_from(at.weekday().to_monday_zero_offset()).unwrap_or_default()];
     record(vec![
         (
             "now".to_owned(),
-            RestrictedExpression::new_datetime(at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()),
+            RestrictedExpression::new_datetime(utc.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()),
         ),
         ("weekday".to_owned(), RestrictedExpression::new_string(weekday.to_owned())),
         ("hour".to_owned(), RestrictedExpression::new_long(at.hour().into())),

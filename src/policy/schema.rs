@@ -6,7 +6,9 @@
 
 use std::fmt::Write as _;
 
-use super::names::{LEADS, READ_AUDIT, READ_OUTPUT, RUN, TOTAL, leads_of, tag_group};
+use super::names::{
+    ABOUT_REQUESTS, LEADS, READ_AUDIT, READ_OUTPUT, RELOAD, RESERVED_ACTIONS, RUN, TOTAL, leads_of, tag_group,
+};
 use crate::catalogue::{ArgumentType, Command, Effect, Ops};
 
 /// What stands in every schema: the things that rules speak of.
@@ -31,7 +33,7 @@ entity System in [System, Environment] = {
 
 entity Room;
 
-// When the command is decided, in UTC.
+// When the command is decided. Weekday, hour and minute are those of `time_zone` in quarterdeck.toml (default UTC).
 type Time = {
   now: datetime,
   weekday: String, // monday to sunday
@@ -40,6 +42,11 @@ type Time = {
 };
 ";
 
+/// What every decision but that on output knows beside what it is about.
+const CIRCUMSTANCES: &str = "\"time\": Time, \"approvals\": Approvals, \"confirmed\": Bool";
+/// What is known of the request that somebody wants to do something about.
+const OF_REQUEST: &str = "\"command\": String, \"effect\": String, \"requester\": User";
+
 /// The schema of an ops folder, in Cedar's own language.
 pub(super) fn generate(ops: &Ops) -> String {
     let mut text = String::from("// Generated from the ops folder: change the folder, not this.\n");
@@ -47,11 +54,17 @@ pub(super) fn generate(ops: &Ops) -> String {
     approvals(&mut text, ops);
     groups(&mut text, ops);
     text.push_str("\n// What is no command.\n");
-    for name in ["approve", "deny", "cancel", "reload", READ_AUDIT] {
-        own(&mut text, name, "");
+    for name in ABOUT_REQUESTS {
+        own(&mut text, name, &format!("{OF_REQUEST}, {CIRCUMSTANCES}"));
     }
-    own(&mut text, READ_OUTPUT, "\"command\": String, \"requester\": User, ");
-    for command in ops.commands.values() {
+    for name in [RELOAD, READ_AUDIT] {
+        own(&mut text, name, CIRCUMSTANCES);
+    }
+    // Who may see what was printed is decided once, for everybody there: no time, no approval changes it.
+    own(&mut text, READ_OUTPUT, OF_REQUEST);
+    // A built-in of the same name is decided by that action, not as a command.
+    for command in ops.commands.values().filter(|command| !RESERVED_ACTIONS.contains(&command.name.as_str()))
+    {
         action(&mut text, command);
     }
     text
@@ -90,7 +103,7 @@ fn own(text: &mut String, name: &str, attributes: &str) {
         text,
         format_args!(
             "action {} appliesTo {{\n  principal: [User],\n  resource: [Room, System],\n  \
-             context: {{ {attributes}\"room\": Room, \"time\": Time, \"approvals\": Approvals }}\n}};",
+             context: {{ \"room\": Room, {attributes} }}\n}};",
             quoted(name)
         ),
     );
@@ -115,7 +128,7 @@ fn action(text: &mut String, command: &Command) {
         );
     }
     text.push_str(
-        "    },\n    \"room\": Room,\n    \"time\": Time,\n    \"approvals\": Approvals,\n  }\n};\n",
+        "    },\n    \"room\": Room,\n    \"time\": Time,\n    \"approvals\": Approvals,\n    \"confirmed\": Bool,\n  }\n};\n",
     );
 }
 

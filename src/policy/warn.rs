@@ -2,23 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{
-    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
-};
+use cedar_policy::{EntityUid, Policy};
 use regex::Regex;
 
 use super::{
     Rules,
-    names::{self, ROOM, SYSTEM, USER},
+    names::{self, SYSTEM, USER},
+    scope::{Person, Scope},
     world::World,
 };
 use crate::catalogue::{
     ArgumentType, Command, Mistake, Ops, RunKind, Warning,
     template::{self, Piece},
 };
-
-/// Somebody in the rules' eyes: a name, and the groups.
-type Person = (EntityUid, BTreeSet<EntityUid>);
 
 /// A warning for each command that no scope of a permit reaches, or that a forbid without conditions always forbids.
 pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
@@ -134,67 +130,5 @@ fn resources(command: &Command, ops: &Ops, world: &World) -> Vec<EntityUid> {
     match Regex::new(&format!("^(?:{pattern})$")) {
         Ok(pattern) => all.filter(|uid| pattern.is_match(uid.id().unescaped())).cloned().collect(),
         Err(_) => all.cloned().collect(),
-    }
-}
-
-/// Whom, what and where a rule is about, its conditions aside.
-struct Scope {
-    id: String,
-    permits: bool,
-    conditional: bool,
-    principal: PrincipalConstraint,
-    action: ActionConstraint,
-    resource: ResourceConstraint,
-    /// The actions and types of resources for which its conditions make sense at all.
-    sensible: BTreeSet<(EntityUid, EntityTypeName)>,
-}
-
-impl Scope {
-    fn of(policy: &Policy, rules: &Rules) -> Self {
-        Self {
-            id: policy.id().to_string(),
-            permits: policy.effect() == Effect::Permit,
-            conditional: policy.has_non_scope_constraint(),
-            principal: policy.principal_constraint(),
-            action: policy.action_constraint(),
-            resource: policy.resource_constraint(),
-            sensible: policy
-                .get_valid_request_envs(&rules.schema)
-                .map(|environment| (environment.action().clone(), environment.resource().clone()))
-                .collect(),
-        }
-    }
-
-    fn covers(
-        &self,
-        (person, groups): &Person,
-        action: &EntityUid,
-        resource: &EntityUid,
-        world: &World,
-    ) -> bool {
-        let person_in =
-            |group: &EntityUid| person == group || groups.iter().any(|own| world.is_in(own, group));
-        let principal = match &self.principal {
-            PrincipalConstraint::Any => true,
-            PrincipalConstraint::Eq(uid) => uid == person,
-            PrincipalConstraint::In(uid) => person_in(uid),
-            PrincipalConstraint::Is(kind) => *kind == *USER,
-            PrincipalConstraint::IsIn(kind, uid) => *kind == *USER && person_in(uid),
-        };
-        let fits = match &self.action {
-            ActionConstraint::Any => true,
-            ActionConstraint::Eq(uid) => uid == action,
-            ActionConstraint::In(uids) => uids.iter().any(|uid| world.is_in(action, uid)),
-        };
-        let is = |kind: &EntityTypeName| kind == resource.type_name();
-        let resource_fits = match &self.resource {
-            ResourceConstraint::Any => true,
-            ResourceConstraint::Eq(uid) => uid == resource,
-            ResourceConstraint::In(uid) => world.is_in(resource, uid),
-            ResourceConstraint::Is(kind) => is(kind),
-            ResourceConstraint::IsIn(kind, uid) => is(kind) && world.is_in(resource, uid),
-        };
-        let kind = if *resource.type_name() == *ROOM { ROOM.clone() } else { SYSTEM.clone() };
-        principal && fits && resource_fits && self.sensible.contains(&(action.clone(), kind))
     }
 }

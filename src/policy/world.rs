@@ -75,6 +75,11 @@ impl World {
         self.things.keys().filter(move |uid| uid.type_name() == kind)
     }
 
+    /// Whether this person is in a group, directly or not.
+    pub(super) fn belongs(&self, id: &UserId, group: &EntityUid) -> bool {
+        self.people.get(id).is_some_and(|groups| groups.iter().any(|own| self.is_in(own, group)))
+    }
+
     /// Whether `uid` is `group` or in it, directly or not.
     pub(super) fn is_in(&self, uid: &EntityUid, group: &EntityUid) -> bool {
         uid == group || self.things.get(uid).is_some_and(|thing| thing.groups.contains(group))
@@ -90,10 +95,11 @@ impl World {
         &self,
         principal: &UserId,
         power_level: i64,
+        elevated: &BTreeSet<String>,
         roots: impl IntoIterator<Item = EntityUid>,
     ) -> BTreeMap<EntityUid, (Entity, serde_json::Value)> {
         let mut slice = Slice { world: self, entities: BTreeMap::new() };
-        slice.person(user(principal.as_str()), principal, Some(power_level));
+        slice.person(user(principal.as_str()), principal, Some((power_level, elevated)));
         for root in roots {
             if *root.type_name() == *USER {
                 // Only people with a whole MXID are known at all.
@@ -114,18 +120,21 @@ struct Slice<'a> {
 }
 
 impl Slice<'_> {
-    /// A person. Without a power level it is somebody whom an argument or a rule names: their power level
+    /// A person: the one who asks, with power level and teams for a while. Without them it is somebody whom an argument or a rule names: their power level
     /// is not known here, so a rule that asks for it cannot be evaluated and refuses.
-    fn person(&mut self, uid: EntityUid, id: &UserId, power_level: Option<i64>) {
+    fn person(&mut self, uid: EntityUid, id: &UserId, asks: Option<(i64, &BTreeSet<String>)>) {
         if self.entities.contains_key(&uid) {
             return;
         }
-        let groups = self.world.people.get(id).cloned().unwrap_or_default();
+        let mut groups = self.world.people.get(id).cloned().unwrap_or_default();
+        // A team that is no more makes nobody more than they are.
+        let for_a_while = asks.into_iter().flat_map(|(_, teams)| teams).map(|name| team(name));
+        groups.extend(for_a_while.filter(|group| self.world.has(group)));
         for group in &groups {
             self.thing(group);
         }
         let homeserver = Attribute::Text(id.server_name().as_str().to_owned());
-        let level = power_level.map(|level| ("power_level", Attribute::Long(level)));
+        let level = asks.map(|(level, _)| ("power_level", Attribute::Long(level)));
         let attributes: Vec<_> = [("homeserver", homeserver)].into_iter().chain(level).collect();
         let json = recorded(&uid, &attributes, &groups);
         let entity = entity(uid.clone(), attributes, groups.into_iter().collect());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, tz::TimeZone};
 use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use url::Url;
 
@@ -29,6 +29,7 @@ pub(in crate::catalogue) fn settings(
     let instance = over(environment, "QUARTERDECK_INSTANCE", file.text("instance"));
     let state = over(environment, "QUARTERDECK_STATE", file.text("state"));
     let listen = over(environment, "QUARTERDECK_LISTEN", file.text("listen"));
+    let time_zone = file.text("time_zone").and_then(|name| time_zone(&name, problems));
     let administrators: Vec<OwnedUserId> =
         file.texts("administrators").into_iter().filter_map(|user| mxid(&user, problems)).collect();
 
@@ -134,6 +135,7 @@ pub(in crate::catalogue) fn settings(
         space_name: space_name.map_or_else(|| "Operations".to_owned(), |name| name.value),
         space_alias,
         administrators,
+        time_zone: time_zone.unwrap_or(TimeZone::UTC),
         stale_after: SignedDuration::from_secs(stale_after.unwrap_or(300)),
         absence: SignedDuration::from_secs(absence.unwrap_or(60)),
         grace: SignedDuration::from_secs(grace.unwrap_or(30)),
@@ -212,6 +214,18 @@ fn homeserver_url(text: &Located<String>, problems: &Problems) -> Option<Url> {
             None
         }
     }
+}
+
+fn time_zone(name: &Located<String>, problems: &Problems) -> Option<TimeZone> {
+    let zone = TimeZone::get(&name.value).ok();
+    if zone.is_none() {
+        problems.add(
+            &name.place,
+            format!("time_zone = \"{}\" is no time zone that this host knows", name.value),
+            "Write an IANA name such as \"Europe/Zurich\" or \"UTC\"; the zones come from the package tzdata.",
+        );
+    }
+    zone
 }
 
 fn server_name(text: &Located<String>, problems: &Problems) -> Option<OwnedServerName> {

@@ -121,19 +121,15 @@ pub fn run(line: &str) -> Invocation {
 
 /// Asks whether somebody may run a command in the room `deploy`, on a Monday at 01:30.
 pub fn question<'a>(who: &'a str, invocation: &'a Invocation) -> Question<'a> {
-    Question {
-        principal: <&UserId>::try_from(who).unwrap(),
-        power_level: 0,
-        room: "deploy",
-        now: "2026-11-23T01:30:00Z".parse().unwrap(),
-        action: Action::Run(invocation),
-    }
+    let (who, now) = (<&UserId>::try_from(who).unwrap(), "2026-11-23T01:30:00Z".parse().unwrap());
+    Question::new(who, 0, "deploy", now, Action::Run(invocation))
 }
 
 /// The names of the rules that permit it, or the refusal.
 pub fn ask(rules: &Rules, who: &str, line: &str) -> Result<Vec<String>, Box<Refusal>> {
     match rules.decide(&question(who, &run(line))) {
         Decision::Permitted(permit) => Ok(permit.policies().to_vec()),
+        Decision::Waits(wait) => Err(Box::new(wait.into())),
         Decision::Refused(refusal) => Err(Box::new(refusal)),
     }
 }
@@ -154,6 +150,7 @@ fn settings() -> Settings {
         space_name: "Ops".to_owned(),
         space_alias: "space".to_owned(),
         administrators: Vec::new(),
+        time_zone: jiff::tz::TimeZone::UTC,
         stale_after: SignedDuration::from_mins(5),
         absence: SignedDuration::from_mins(1),
         grace: SignedDuration::from_secs(30),

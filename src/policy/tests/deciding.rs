@@ -23,7 +23,7 @@ const ALL: &str = r#"@id("all") permit (principal, action, resource);"#;
 fn refused(decision: Decision) -> Refusal {
     match decision {
         Decision::Refused(refusal) => refusal,
-        Decision::Permitted(permit) => panic!("permitted: {permit:?}"),
+        other => panic!("not refused: {other:?}"),
     }
 }
 
@@ -248,7 +248,7 @@ fn arguments_are_typed_and_optional_ones_may_be_absent() {
 #[test]
 fn the_time_is_that_of_the_question_in_utc() {
     let rules = compile(
-        r#"@id("r") permit (principal, action, resource)
+        r#"@id("r") permit (principal, action in Action::"run", resource)
         when { context.time.weekday == "monday" && context.time.hour == 1 && context.time.minute == 30 }
         when { context.time.now >= datetime("2026-11-23") && context.time.now < datetime("2026-11-24") };"#,
     );
@@ -279,7 +279,7 @@ fn nobody_has_approved_yet_and_the_refusal_says_who_could() {
         unless {{ context.approvals.leads >= 2 && context.approvals["on-call"] >= 2 && context.approvals.total >= 2 }};"#
     ));
     let refusal = ask(&rules, ALICE, "deploy web production").unwrap_err();
-    let remedy = Remedy { by: vec!["leads".to_owned(), "on-call".to_owned()], count: 2 };
+    let remedy = Remedy::Approval { by: vec!["leads".to_owned(), "on-call".to_owned()], count: 2 };
     assert_eq!(refusal.remedies, [("two-person-rule".to_owned(), remedy)]);
     assert!(ask(&rules, ALICE, "deploy web staging").is_ok());
 }
@@ -371,6 +371,7 @@ fn from_what_is_recorded_cedar_alone_comes_to_the_same_verdict() {
             let invocation = run(line);
             let (inputs, permitted) = match rules.decide(&question(who, &invocation)) {
                 Decision::Permitted(permit) => (permit.inputs().clone(), true),
+                Decision::Waits(wait) => (wait.inputs, false),
                 Decision::Refused(refusal) => (refusal.inputs, false),
             };
             let uid = |key: &str| inputs[key].as_str().unwrap().parse::<EntityUid>().unwrap();

@@ -4,6 +4,7 @@ mod company;
 mod deciding;
 mod documented;
 mod properties;
+mod waiting;
 mod writing;
 
 use company::{ask, compile, invocation, mistakes, ops, question, run};

@@ -128,7 +128,11 @@ fn a_value_that_can_never_be_is_a_mistake() {
         (deploy, r#"context.arguments.env == "prodution""#, r#"Did you mean "production"?"#),
         (deploy, r#"["stagng"].contains(context.arguments.env)"#, r#"Did you mean "staging"?"#),
         (deploy, r#"resource.criticality != "hihg""#, r#"Did you mean "high"?"#),
-        ("action, resource", r#"context.time.weekday == "Monday""#, r#"Did you mean "monday"?"#),
+        (
+            r#"action in Action::"run", resource"#,
+            r#"context.time.weekday == "Monday""#,
+            r#"Did you mean "monday"?"#,
+        ),
     ] {
         let mistake = rule(scope, condition);
         assert_eq!((mistake.line, mistake.mend.as_str()), (Some(3), mend), "{mistake}");
@@ -140,6 +144,7 @@ fn a_remedy_says_what_who_and_how_many() {
     let rule = |annotations: &str| {
         format!(r#"@id("r") @says("No.") {annotations} forbid (principal, action, resource);"#)
     };
+    compile(&rule(r#"@remedy("confirm")"#));
     compile(&rule(r#"@remedy("approval") @by("on-call-leads")"#));
     compile(&rule(r#"@remedy("approval") @by("web, on-call") @count("2")"#));
     for (annotations, what) in [
@@ -151,6 +156,8 @@ fn a_remedy_says_what_who_and_how_many() {
             r#"@remedy("approval") @by("leads") @count("many")"#,
             "`@count(\"many\")` is no number of approvals",
         ),
+        (r#"@remedy("approval") @by("web, web")"#, "`@by` names `web` twice"),
+        (r#"@remedy("confirm") @by("leads")"#, "`@by` beside `@remedy(\"confirm\")`"),
         (r#"@by("leads")"#, "`@by` without `@remedy`"),
         (r#"@count("1")"#, "`@count` without `@remedy`"),
     ] {

@@ -147,16 +147,11 @@ impl Store {
 
     /// A permit for this person to do this.
     pub fn permit(&self, who: &OwnedUserId, invocation: &Invocation) -> Permit {
-        let decision = self.rules.decide(&Question {
-            principal: who,
-            power_level: 0,
-            room: "deploy",
-            now: self.clock.now(),
-            action: Action::Run(invocation),
-        });
+        let decision =
+            self.rules.decide(&Question::new(who, 0, "deploy", self.clock.now(), Action::Run(invocation)));
         match decision {
             Decision::Permitted(permit) => permit,
-            Decision::Refused(refusal) => panic!("refused: {refusal:?}"),
+            other => panic!("refused: {other:?}"),
         }
     }
 

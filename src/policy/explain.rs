@@ -1,0 +1,101 @@
+//! Why: which rules permit, which forbid, and what is missing.
+
+use cedar_policy::Authorizer;
+
+use super::{Decision, Need, Question, Rules, Why, scope::Scope};
+use crate::model::Digest;
+
+/// What the rules say about a question, at length. It is for people, and no leave to do anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The verdict.
+    pub answer: Answer,
+    /// The rules that permit it.
+    pub permits: Vec<Told>,
+    /// The rules that forbid it.
+    pub forbids: Vec<Told>,
+    /// The approvals that rules among those ask for.
+    pub needs: Vec<Need>,
+    /// The rules among those that ask for a confirmation: `@id` and `@says`.
+    pub confirm: Vec<(String, String)>,
+    /// Where nothing permits it: the rules that permit this action on this resource to others, or at other times.
+    pub elsewhere: Vec<Told>,
+    /// What could not be evaluated, in words.
+    pub errors: Vec<String>,
+    /// The rules it was made under: [`Rules::digest`].
+    pub rules: Digest,
+}
+
+/// A verdict without what comes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It would be permitted.
+    Permitted,
+    /// It would wait for an approval or a confirmation.
+    Waits,
+    /// It would be refused.
+    Refused(Why),
+}
+
+/// A rule, as people are told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its `@id`.
+    pub id: String,
+    /// Its `@says`.
+    pub says: Option<String>,
+    /// Where it is written: `policies/production.cedar:12`.
+    pub place: String,
+}
+
+impl Rules {
+    /// Tells which rules permit something, which forbid it, and what is missing.
+    pub fn explain(&self, question: &Question<'_>) -> Explanation {
+        let (answer, forbidding, errors) = match self.decide(question) {
+            Decision::Permitted(_) => (Answer::Permitted, Vec::new(), Vec::new()),
+            Decision::Waits(wait) => (Answer::Waits, wait.policies, Vec::new()),
+            Decision::Refused(refusal) => (Answer::Refused(refusal.why), refusal.policies, refusal.errors),
+        };
+        let permitting = self.permitting(question);
+        let elsewhere = if permitting.is_empty() { self.elsewhere(question) } else { Vec::new() };
+        let (needs, confirm) = self.remedies(question, &forbidding);
+        let tell = |ids: Vec<String>| ids.into_iter().map(|id| self.tell(id)).collect();
+        Explanation {
+            answer,
+            permits: tell(permitting),
+            forbids: tell(forbidding),
+            needs,
+            confirm,
+            elsewhere: tell(elsewhere),
+            errors,
+            rules: self.digest(),
+        }
+    }
+
+    fn tell(&self, id: String) -> Told {
+        let says = self.says(&id).map(str::to_owned);
+        let place = self.place(&id).unwrap_or_default();
+        Told { id, says, place }
+    }
+
+    /// The rules that permit it, whatever forbids it.
+    fn permitting(&self, question: &Question<'_>) -> Vec<String> {
+        let Ok(asked) = self.ask(question) else { return Vec::new() };
+        let response = Authorizer::new().is_authorized(&asked.request, &self.permits, &asked.entities);
+        let mut ids: Vec<_> = response.diagnostics().reason().map(ToString::to_string).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The permits that are about this action on this resource at all.
+    fn elsewhere(&self, question: &Question<'_>) -> Vec<String> {
+        let Ok((action, resource)) = self.target(question) else { return Vec::new() };
+        let scopes = self.permits.policies().map(|policy| Scope::of(policy, self));
+        let mut ids: Vec<_> = scopes
+            .filter(|scope| scope.covers_thing(&action, &resource, &self.world))
+            .map(|scope| scope.id)
+            .collect();
+        ids.sort();
+        ids
+    }
+}

@@ -1,0 +1,87 @@
+//! Whom, what and where a rule is about, told from its scope alone.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{
+    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
+};
+
+use super::{
+    Rules,
+    names::{ROOM, SYSTEM, USER},
+    world::World,
+};
+
+/// Somebody in the rules' eyes: a name, and the groups.
+pub(super) type Person = (EntityUid, BTreeSet<EntityUid>);
+
+/// Whom, what and where a rule is about, its conditions aside.
+pub(super) struct Scope {
+    pub(super) id: String,
+    pub(super) permits: bool,
+    pub(super) conditional: bool,
+    principal: PrincipalConstraint,
+    action: ActionConstraint,
+    resource: ResourceConstraint,
+    /// The actions and types of resources for which its conditions make sense at all.
+    sensible: BTreeSet<(EntityUid, EntityTypeName)>,
+}
+
+impl Scope {
+    pub(super) fn of(policy: &Policy, rules: &Rules) -> Self {
+        Self {
+            id: policy.id().to_string(),
+            permits: policy.effect() == Effect::Permit,
+            conditional: policy.has_non_scope_constraint(),
+            principal: policy.principal_constraint(),
+            action: policy.action_constraint(),
+            resource: policy.resource_constraint(),
+            sensible: policy
+                .get_valid_request_envs(&rules.schema)
+                .map(|environment| (environment.action().clone(), environment.resource().clone()))
+                .collect(),
+        }
+    }
+
+    /// Whether the rule is about this at all, its conditions aside.
+    pub(super) fn covers(
+        &self,
+        person: &Person,
+        action: &EntityUid,
+        resource: &EntityUid,
+        world: &World,
+    ) -> bool {
+        self.covers_person(person, world) && self.covers_thing(action, resource, world)
+    }
+
+    fn covers_person(&self, (person, groups): &Person, world: &World) -> bool {
+        let person_in =
+            |group: &EntityUid| person == group || groups.iter().any(|own| world.is_in(own, group));
+        match &self.principal {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Eq(uid) => uid == person,
+            PrincipalConstraint::In(uid) => person_in(uid),
+            PrincipalConstraint::Is(kind) => *kind == *USER,
+            PrincipalConstraint::IsIn(kind, uid) => *kind == *USER && person_in(uid),
+        }
+    }
+
+    /// Whether the rule is about this action on this resource, whoever asks.
+    pub(super) fn covers_thing(&self, action: &EntityUid, resource: &EntityUid, world: &World) -> bool {
+        let fits = match &self.action {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => uid == action,
+            ActionConstraint::In(uids) => uids.iter().any(|uid| world.is_in(action, uid)),
+        };
+        let is = |kind: &EntityTypeName| kind == resource.type_name();
+        let resource_fits = match &self.resource {
+            ResourceConstraint::Any => true,
+            ResourceConstraint::Eq(uid) => uid == resource,
+            ResourceConstraint::In(uid) => world.is_in(resource, uid),
+            ResourceConstraint::Is(kind) => is(kind),
+            ResourceConstraint::IsIn(kind, uid) => is(kind) && world.is_in(resource, uid),
+        };
+        let kind = if *resource.type_name() == *ROOM { ROOM.clone() } else { SYSTEM.clone() };
+        fits && resource_fits && self.sensible.contains(&(action.clone(), kind))
+    }
+}
