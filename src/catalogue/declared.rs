@@ -11,7 +11,7 @@ use regex::Regex;
 use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
+use super::{RuleTest, Settings};
 use crate::model::{Digest, Value};
 
 /// An ops folder: read whole, validated whole.
@@ -31,6 +31,8 @@ pub struct Ops {
     pub commands: BTreeMap<String, Arc<Command>>,
     /// `policies/*.cedar`.
     pub policies: Vec<PolicyFile>,
+    /// `policies/tests/*.toml`: what the rules must say.
+    pub rule_tests: Vec<RuleTest>,
     /// `secrets/*.toml`, by file name: where each secret's value comes from, never the value.
     pub secrets: BTreeMap<String, SecretSource>,
     /// `docs/*.md`.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ArgumentType, Command, Document, PolicyFile, Room, SecretSource, System, Team, builtins,
+    ArgumentType, Command, Document, PolicyFile, Room, RuleTest, SecretSource, System, Team, builtins,
     names::did_you_mean,
     problems::{Located, Problems},
     read::{References, fits_subject},
@@ -20,6 +20,7 @@ pub(super) struct Everything {
     pub(super) secrets: BTreeMap<String, SecretSource>,
     pub(super) documents: Vec<Document>,
     pub(super) policies: Vec<PolicyFile>,
+    pub(super) rule_tests: Vec<RuleTest>,
     declared: BTreeMap<String, BTreeSet<String>>,
 }
 

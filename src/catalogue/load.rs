@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::tz::TimeZone;
+
 use super::{
     Document, Mistake, Ops, PolicyFile, Room,
     links::{self, Everything},
@@ -78,6 +80,10 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
             "policies" if Path::new(path).extension().is_some_and(|found| found == "cedar") => {
                 everything.policies.push(PolicyFile { path: path.clone(), text: text.clone() });
             }
+            "policies" => {
+                let zone = settings.as_ref().map_or(TimeZone::UTC, |settings| settings.time_zone.clone());
+                everything.rule_tests.extend(read::rule_tests(&source, &zone, &problems));
+            }
             "facts" => problems.add(
                 &Place::file(path),
                 "this version of Quarterdeck gathers no facts yet",
@@ -107,6 +113,7 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
         systems: everything.systems,
         commands,
         policies: everything.policies,
+        rule_tests: everything.rule_tests,
         secrets: everything.secrets,
         documents: everything.documents,
         files,

@@ -12,6 +12,7 @@ mod mistake;
 mod names;
 mod problems;
 mod read;
+mod rule_test;
 mod settings;
 pub mod template;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use links::is_subject;
 pub use load::load;
 pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, nearest, one_of};
+pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
 pub use settings::Settings;
 pub use values::{Known, WrongValue, boolean, duration};
 

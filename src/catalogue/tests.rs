@@ -271,3 +271,80 @@ fn a_folder_that_is_not_there_is_one_mistake() {
     assert_eq!(mistakes.len(), 1);
     assert!(mistakes[0].what.contains("cannot be read"));
 }
+
+const CASES: &str = r#"
+[[test]]
+name        = "Two leads, at night"
+who         = ["@alice:example.org", "@bob:example.org"]
+room        = "deploy"
+what        = "deploy web production v2"
+at          = 2026-11-24T03:00:00
+approved_by = ["@erin:example.org"]
+answer      = "refused"
+by          = ["nights"]
+
+[[test]]
+name      = "A lead approves"
+who       = "@alice:example.org"
+room      = "deploy"
+action    = "approve"
+what      = "deploy web production v2"
+requester = "@bob:example.org"
+answer    = "waits"
+waits_for = ["leads", "confirmation"]
+"#;
+
+#[test]
+fn rule_tests_are_read_with_times_in_the_zone_of_the_settings() {
+    let zone =
+        "time_zone = \"Europe/Zurich\"\n[homeserver]\nurl = \"http://localhost\"\nname = \"example.org\"\n";
+    let ops = load_with(&[("policies/tests/cases.toml", CASES), ("quarterdeck.toml", zone)]).unwrap();
+    let [first, second] = &*ops.rule_tests else { panic!("{:?}", ops.rule_tests) };
+    assert_eq!((first.name.as_str(), first.line, first.who.len()), ("Two leads, at night", Some(2), 2));
+    assert_eq!(first.at.to_string(), "2026-11-24T02:00:00Z");
+    assert_eq!(first.answer, RuleTestAnswer::Refused { by: vec!["nights".to_owned()] });
+    assert_eq!(second.action, RuleTestAction::Approve);
+    assert_eq!(second.at.to_string(), "2026-01-07T11:00:00Z", "noon of a Wednesday");
+    let groups = ["leads", "confirmation"].map(str::to_owned).to_vec();
+    assert_eq!(second.answer, RuleTestAnswer::Waits { waits_for: groups });
+}
+
+#[test]
+fn mistakes_in_rule_tests_are_told_with_file_and_line() {
+    let told = |from: &str, to: &str| {
+        assert!(CASES.contains(from), "{from}");
+        let found = told(&[("policies/tests/cases.toml", &CASES.replacen(from, to, 1))]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    };
+    for (from, to, says) in [
+        ("[[test]]", "[[tset]]", "cases.toml:2: \"tset\" is not known. Did you mean \"test\"?"),
+        (
+            "by          = [\"nights\"]",
+            "",
+            "cases.toml:2: by is missing in [[test]]. Add by = [\"the-rule\"]; by = [] where no rule permits it",
+        ),
+        (
+            "waits_for = [\"leads\", \"confirmation\"]",
+            "",
+            "cases.toml:12: waits_for is missing in [[test]]. Add waits_for",
+        ),
+        (
+            "2026-11-24T03:00:00",
+            "\"noon\"",
+            "cases.toml:7: at = \"noon\" is no time. Write at = 2026-11-24T10:00:00",
+        ),
+        ("requester = \"@bob:example.org\"", "", "cases.toml:12: requester is missing in [[test]]."),
+        ("\"@bob:example.org\"]", "\"bob\"]", "cases.toml:4: \"bob\" is no MXID."),
+        (
+            "\"refused\"",
+            "\"refsued\"",
+            "cases.toml:9: answer = \"refsued\" is not known. Did you mean \"refused\"?",
+        ),
+        ("room        = \"deploy\"\n", "", "cases.toml:2: room is missing in [[test]]."),
+        ("what        = \"deploy web production v2\"", "", "cases.toml:2: what is missing in [[test]]."),
+    ] {
+        let found = told(from, to);
+        assert!(found.starts_with(&format!("policies/tests/{says}")), "{says}\n{found}");
+    }
+}

@@ -1,11 +1,11 @@
 //! `quarterdeck check`.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCode};
 
 use super::folder;
 use crate::{
     catalogue::{Mistake, Ops, RunKind},
-    policy::Rules,
+    policy::{Rehearsal, Rules, Survivor},
 };
 
 /// Reads an ops folder and reports every mistake in it: file, line, what is wrong, and the mend.
@@ -19,6 +19,9 @@ pub struct Options {
     /// Print the schema of the rules instead: every name that they may use
     #[arg(long)]
     schema: bool,
+    /// Also drop and negate each rule in turn, and fail on what no rule test notices
+    #[arg(long)]
+    mutate: bool,
 }
 
 impl Options {
@@ -35,8 +38,24 @@ impl Options {
                 for warning in &warnings {
                     write!(out, "{}", shown(&warning.0, "warning: "))?;
                 }
+                let rehearsal = folder::rehearse(&ops, &rules);
+                for note in notes(&ops, &rules, &rehearsal) {
+                    write!(out, "{}", shown(&note, "note: "))?;
+                }
+                let survivors = if self.mutate { survivors(&rules, &rehearsal) } else { Vec::new() };
+                for survivor in &survivors {
+                    write!(out, "{}", shown(survivor, ""))?;
+                }
                 writeln!(out, "{} {}", self.folder.display(), summary(&ops, &rules, warnings.len()))?;
-                Ok(ExitCode::SUCCESS)
+                if self.mutate {
+                    let tried = counted(rehearsal.len(), "question");
+                    writeln!(
+                        out,
+                        "{} go unnoticed by {tried} of rule tests",
+                        counted(survivors.len(), "change")
+                    )?;
+                }
+                Ok(if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
             Err(mistakes) => {
                 for mistake in &mistakes {
@@ -47,6 +66,52 @@ impl Options {
             }
         }
     }
+}
+
+/// What the rule tests leave open, and which answers are private: nothing that is wrong.
+fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
+    let note =
+        |file: String, what: String, mend: &str| Mistake { file, line: None, what, mend: mend.to_owned() };
+    let mut notes = Vec::new();
+    if !rehearsal.is_empty() {
+        for id in rehearsal.unreached() {
+            let place = rules.place(&id).unwrap_or_default();
+            notes.push(note(
+                place,
+                format!("no rule test reaches `{id}`"),
+                "Write a case that it permits or forbids.",
+            ));
+        }
+        for (command, teams) in rehearsal.undecided() {
+            let file = format!("commands/{command}.toml");
+            notes.push(note(file, format!("no rule test decides `{command}` for {}", teams.join(", ")), ""));
+        }
+    }
+    let mut private: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for answer in rules.private_answers(ops) {
+        private
+            .entry((answer.room, answer.teams.join(", ")))
+            .or_default()
+            .push(format!("`{}`", answer.command));
+    }
+    for ((room, teams), commands) in private {
+        let what = format!("not everybody of {teams} may read what is printed by {}", commands.join(", "));
+        let mend =
+            "Whoever asked gets it in a direct room. The rules on `read_output` say who may read what.";
+        notes.push(note(format!("rooms/{room}.toml"), what, mend));
+    }
+    notes
+}
+
+/// The changes to rules that no rule test notices.
+fn survivors(rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
+    let told = |survivor: Survivor| Mistake {
+        file: rules.place(&survivor.rule).unwrap_or_default(),
+        line: None,
+        what: format!("no rule test notices when `{}` is {}", survivor.rule, survivor.change.name()),
+        mend: "Write a case in policies/tests/ whose answer hangs on this rule alone.".to_owned(),
+    };
+    rehearsal.survivors().into_iter().map(told).collect()
 }
 
 /// Place and fault in a line, as compilers write them, the mend under it.
@@ -68,6 +133,7 @@ fn summary(ops: &Ops, rules: &Rules, warnings: usize) -> String {
         counted(ops.systems.len(), "system"),
         counted(commands, "command"),
         counted(rules.len(), "rule"),
+        counted(ops.rule_tests.len(), "rule test"),
         counted(ops.documents.len(), "document"),
         counted(ops.secrets.len(), "secret"),
     ];

@@ -4,19 +4,23 @@ use std::path::Path;
 
 use crate::{
     catalogue::{self, Mistake, Ops, Warning},
-    command,
-    policy::Rules,
+    command::{self, Line},
+    policy::{Rehearsal, Rules},
 };
 
 /// Reads a folder and everything in it that can be wrong.
 ///
 /// # Errors
 ///
-/// Every mistake. Lines and rules are looked at only where the files themselves are right.
+/// Every mistake, and every rule test that fails. Lines and rules are looked at only where the files themselves are right.
 pub(super) fn read(folder: &Path) -> Result<(Ops, Rules), Vec<Mistake>> {
     let ops = catalogue::load(folder, &|name| std::env::var(name).ok())?;
     let mut mistakes = command::validate(&ops);
-    match Rules::compile(&ops) {
+    let compiled = Rules::compile(&ops).and_then(|rules| {
+        let failed = rehearse(&ops, &rules).failures();
+        if failed.is_empty() { Ok(rules) } else { Err(failed) }
+    });
+    match compiled {
         Ok(rules) if mistakes.is_empty() => Ok((ops, rules)),
         compiled => {
             mistakes.extend(compiled.err().unwrap_or_default());
@@ -25,6 +29,16 @@ pub(super) fn read(folder: &Path) -> Result<(Ops, Rules), Vec<Mistake>> {
             Err(mistakes)
         }
     }
+}
+
+/// The cases of `policies/tests/`, their lines read by the grammar of commands.
+pub(super) fn rehearse<'a>(ops: &'a Ops, rules: &'a Rules) -> Rehearsal<'a> {
+    rules.rehearse(ops, &|room, line| {
+        let room = ops.rooms.get(room).ok_or_else(|| format!("there is no room {room}"))?;
+        let line = line.strip_prefix(ops.settings.prefix.as_str()).unwrap_or(line);
+        let parsed = command::parse(ops, room, &Line::typed(line));
+        parsed.map(|parsed| parsed.invocation).map_err(|mistake| mistake.plain(&ops.settings.prefix))
+    })
 }
 
 /// What is allowed in a folder, and most likely not meant.

@@ -1,6 +1,6 @@
 //! Compiles an ops folder's policies into [`Rules`], or tells every mistake in them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode, Validator};
 use jiff::tz::TimeZone;
@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use super::{
     lint,
     names::{LEADS, RESERVED_ACTIONS, TOTAL},
+    prove,
     read::{self, Read, Rule},
-    schema, warn,
+    rehearse, schema, warn,
     world::World,
 };
 use crate::{
@@ -18,12 +19,12 @@ use crate::{
 };
 
 /// The business rules of one version of an ops folder, compiled and validated.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     pub(super) policies: PolicySet,
     pub(super) known: BTreeMap<String, Rule>,
     pub(super) schema: Schema,
-    pub(super) world: World,
+    pub(super) world: Arc<World>,
     /// The permits alone: what the rules would say if nothing forbade.
     pub(super) permits: PolicySet,
     /// What each command does to the world.
@@ -105,6 +106,8 @@ impl Rules {
             })
             .collect();
         mistakes.extend(lint::lint(ops, &policies, &rules, &schema, &world));
+        mistakes.extend(prove::prove(&policies, &rules));
+        mistakes.extend(rehearse::unknown_names(ops, &rules, &groups, &world));
         for mistake in &mut mistakes {
             mistake.mend = read::sentence(&mistake.mend);
         }
@@ -120,7 +123,7 @@ impl Rules {
             policies,
             known: rules,
             schema,
-            world,
+            world: Arc::new(world),
             permits,
             effects: ops.commands.values().map(|command| (command.name.clone(), command.effect)).collect(),
             counted: groups.into_iter().chain([TOTAL.to_owned()]).collect(),
@@ -130,6 +133,10 @@ impl Rules {
             digest,
             found: Vec::new(),
         };
+        if let Some(mistake) = warn::nobody_reloads(&compiled, ops) {
+            return Err(vec![mistake]);
+        }
+        warnings.extend(prove::unasked(&compiled.policies, &compiled.known));
         warnings.extend(warn::warnings(&compiled, ops));
         for warning in &mut warnings {
             warning.0.mend = read::sentence(&warning.0.mend);
@@ -138,6 +145,11 @@ impl Rules {
         warnings.dedup();
         compiled.found = warnings;
         Ok(compiled)
+    }
+
+    /// The same with other policies of the same names: for trying out what would be noticed.
+    pub(super) fn with_policies(&self, policies: PolicySet) -> Self {
+        Self { permits: permits_of(&policies), policies, ..self.clone() }
     }
 
     /// The digest of what decides: policies, schema, teams, systems and time zone. Nothing else changes it.

@@ -70,6 +70,29 @@ pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
     found
 }
 
+/// A folder under which nobody could ever put another one in force.
+pub(super) fn nobody_reloads(rules: &Rules, ops: &Ops) -> Option<Mistake> {
+    let action = names::action(names::RELOAD);
+    let scopes: Vec<_> = rules.policies.policies().map(|policy| Scope::of(policy, rules)).collect();
+    let somebody = people(rules).into_iter().any(|person| {
+        ops.rooms.keys().map(|key| names::room(key)).any(|room| {
+            let covers = |scope: &&Scope| scope.covers(&person, &action, &room, &rules.world);
+            scopes.iter().filter(|scope| scope.permits).any(|scope| covers(&scope))
+                && !scopes
+                    .iter()
+                    .filter(|scope| !scope.permits && !scope.conditional)
+                    .any(|scope| covers(&scope))
+        })
+    });
+    (!somebody && !ops.rooms.is_empty()).then(|| Mistake {
+        file: "policies".to_owned(),
+        line: None,
+        what: "nobody may reload: with these rules in force, no others could be put in force from a room".to_owned(),
+        mend: "Permit it to a team: `permit (principal in Team::\"ops\", action == Action::\"reload\", resource);`"
+            .to_owned(),
+    })
+}
+
 /// One of each kind of people: those whom the rules cannot tell apart by scope count once.
 fn people(rules: &Rules) -> Vec<Person> {
     let named: BTreeSet<EntityUid> = rules
@@ -96,7 +119,7 @@ fn people(rules: &Rules) -> Vec<Person> {
 }
 
 /// What a command can act on.
-fn resources(command: &Command, ops: &Ops, world: &World) -> Vec<EntityUid> {
+pub(super) fn resources(command: &Command, ops: &Ops, world: &World) -> Vec<EntityUid> {
     let Some(subject) = &command.subject else {
         let builtin = matches!(command.run.kind, RunKind::Builtin);
         let listed = |room: &&crate::catalogue::Room| builtin || room.commands.contains(&command.name);

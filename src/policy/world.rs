@@ -75,6 +75,11 @@ impl World {
         self.things.keys().filter(move |uid| uid.type_name() == kind)
     }
 
+    /// The groups that somebody is directly in.
+    pub(super) fn groups_of(&self, id: &UserId) -> Option<&BTreeSet<EntityUid>> {
+        self.people.get(id)
+    }
+
     /// Whether this person is in a group, directly or not.
     pub(super) fn belongs(&self, id: &UserId, group: &EntityUid) -> bool {
         self.people.get(id).is_some_and(|groups| groups.iter().any(|own| self.is_in(own, group)))

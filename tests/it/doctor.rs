@@ -102,7 +102,7 @@ impl Installation {
             ("teams/ops.toml", format!("summary = \"Keeps the machines\"\nhomeservers = [\"{name}\"]\nusers = [\"@alice:{name}\"]\n")),
             ("rooms/machines.toml", "name = \"Machines\"\npurpose = \"How they are\"\nteams = [\"ops\"]\ncommands = [\"uptime\"]\n".to_owned()),
             ("commands/uptime.toml", "name = \"uptime\"\nsummary = \"Since when\"\neffect = \"read\"\n[run]\nexecutor = \"process\"\nprogram = \"/usr/bin/uptime\"\n".to_owned()),
-            ("policies/ops.cedar", "@id(\"ops\") permit (principal in Team::\"ops\", action in Action::\"read\", resource);\n".to_owned()),
+            ("policies/ops.cedar", "@id(\"ops\") permit (principal in Team::\"ops\", action in [Action::\"read\", Action::\"reload\"], resource);\n".to_owned()),
         ] {
             fs::write(installation.ops().join(path), text).unwrap();
         }

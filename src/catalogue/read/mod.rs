@@ -6,6 +6,7 @@
 mod arguments;
 mod command;
 mod room;
+mod rule_test;
 mod secret;
 mod section;
 mod settings;
@@ -14,6 +15,7 @@ mod team;
 
 pub(super) use command::{command, fits_subject};
 pub(super) use room::room;
+pub(super) use rule_test::rule_tests;
 pub(super) use secret::secret;
 pub(super) use section::Source;
 pub(super) use settings::settings;

@@ -18,6 +18,10 @@ use crate::{
     policy::{Action, Decision, Question, Refusal, Rules},
 };
 
+/// What every company of these tests has beside its own rules.
+pub const RELOAD: &str =
+    r#"@id("reload") permit (principal in Team::"on-call-leads", action == Action::"reload", resource);"#;
+
 /// The company, under these rules in one file.
 pub fn ops(rules: &str) -> Ops {
     let commands = [
@@ -75,7 +79,12 @@ pub fn ops(rules: &str) -> Ops {
             .chain(builtins())
             .map(|command| (command.name.clone(), command))
             .collect(),
-        policies: vec![PolicyFile { path: "policies/rules.cedar".to_owned(), text: rules.to_owned() }],
+        policies: vec![
+            PolicyFile { path: "policies/rules.cedar".to_owned(), text: rules.to_owned() },
+            // Without anybody who may reload no folder is right.
+            PolicyFile { path: "policies/reload.cedar".to_owned(), text: RELOAD.to_owned() },
+        ],
+        rule_tests: Vec::new(),
         secrets: BTreeMap::new(),
         documents: Vec::new(),
         files: BTreeMap::new(),

@@ -4,6 +4,8 @@ mod company;
 mod deciding;
 mod documented;
 mod properties;
+mod rehearsing;
+mod remedies;
 mod waiting;
 mod writing;
 

@@ -75,6 +75,9 @@ fn rule() -> impl Strategy<Value = String> {
 
 fn text(permits: &[String], forbids: &[String]) -> String {
     let permits = permits.iter().enumerate().map(|(n, rule)| format!("@id(\"p{n}\") permit {rule}\n"));
+    // A forbid of everything would leave nobody who may reload, and such a folder is a mistake.
+    let forbids: Vec<_> =
+        forbids.iter().map(|rule| rule.replace(", action,", r#", action in Action::"run","#)).collect();
     let forbids =
         forbids.iter().enumerate().map(|(n, rule)| format!("@id(\"f{n}\") @says(\"No.\") forbid {rule}\n"));
     permits.chain(forbids).collect()

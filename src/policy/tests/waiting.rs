@@ -151,7 +151,7 @@ fn approving_refusing_stopping_and_reloading_are_actions_of_their_own() {
             resource in Environment::"production")
         when { context.command == "deploy" && context.effect == "change" } unless { context.requester == principal };
         @id("own") permit (principal, action == Action::"cancel", resource) when { context.requester == principal };
-        @id("reload") permit (principal == User::"@erin:example.org", action == Action::"reload", resource == Room::"deploy");"#,
+        @id("reload-here") permit (principal == User::"@erin:example.org", action == Action::"reload", resource == Room::"deploy");"#,
     );
     let (of, bob) = (&run("deploy web production"), user_id!("@bob:example.org"));
     let may = |who: &str, action| {

@@ -208,6 +208,9 @@ const RULES: &str = r#"
 permit (principal, action in Action::"read", resource)
 when { principal in [Team::"web", Team::"partner"] };
 
+@id("reload-by-leads")
+permit (principal in Team::"leads", action == Action::"reload", resource);
+
 @id("log")
 permit (principal in Team::"web", action in [Action::"read_audit", Action::"read_output"], resource);
 
