@@ -48,8 +48,6 @@ pub struct Appservice {
     pub largest: usize,
     /// Where transactions are stored.
     pub store: Store,
-    /// Called after each commit that brought something new.
-    pub on_stored: Arc<dyn Fn() + Send + Sync>,
     /// Whether an alias is one of our rooms', and the room exists.
     pub has_alias: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }

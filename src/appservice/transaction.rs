@@ -84,9 +84,6 @@ pub(super) async fn handle(
     metrics::counter!("quarterdeck_transactions_total").increment(1);
     metrics::counter!("quarterdeck_events_total").increment(stored.new as u64);
     metrics::counter!("quarterdeck_events_repeated_total").increment(stored.duplicates as u64);
-    if stored.new > 0 {
-        (state.on_stored)();
-    }
     Ok(Json(json!({})))
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    appservice::{self, Appservice, Store},
+    appservice::{self, Store},
     dispatch::{self, House, InForce},
     executor::Secrets,
     matrix::rooms,
@@ -61,14 +61,20 @@ pub async fn say_that_we_are_back(house: &House) -> Result<(), storage::Error> {
     Ok(())
 }
 
-/// Stores what the homeserver delivers. Where that fails it rings: the homeserver, which keeps what was not
-/// stored, would come back with it after a pause that grows to minutes.
-pub fn store_or_ring(storage: &Storage, not_stored: &Arc<Notify>) -> Store {
-    let (store, not_stored) = (Appservice::store_in(storage.clone()), Arc::clone(not_stored));
+/// Stores what the homeserver delivers; an event that is alone in its room is decided in the same commit. Where that
+/// fails it rings: the homeserver, which keeps what was not stored, would come back with it after a pause that grows
+/// to minutes.
+pub fn decide_or_store(house: &Arc<House>, not_stored: &Arc<Notify>, stop: &CancellationToken) -> Store {
+    let (house, not_stored, stop) = (Arc::clone(house), Arc::clone(not_stored), stop.clone());
     Arc::new(move |transaction| {
-        let (stored, not_stored) = (store(transaction), Arc::clone(&not_stored));
+        let (house, not_stored, stop) = (Arc::clone(&house), Arc::clone(&not_stored), stop.clone());
         Box::pin(async move {
-            let stored = stored.await;
+            // A server that stops takes no more work; what it still stores is for the next life.
+            let stored = if stop.is_cancelled() {
+                house.storage.store_transaction(&transaction).await
+            } else {
+                dispatch::arrive(&house, &transaction).await
+            };
             if stored.is_err() {
                 not_stored.notify_one();
             }

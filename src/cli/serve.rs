@@ -90,11 +90,7 @@ impl Options {
             homeserver: settings.server_name.clone(),
             bot: settings.bot_user(),
             largest: settings.request_bytes,
-            store: keeping::store_or_ring(&storage, &not_stored),
-            on_stored: {
-                let bell = storage.bell();
-                Arc::new(move || bell.ring())
-            },
+            store: keeping::decide_or_store(&house, &not_stored, &stop),
             has_alias: {
                 let (current, health) = (current.clone(), Arc::clone(&health));
                 Arc::new(move |alias| {

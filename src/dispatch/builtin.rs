@@ -31,7 +31,7 @@ pub async fn conclude(
     // That it failed is said of the answer itself: `!audit` may well tell of something that failed.
     let (message, failed) = match answer(asked, &mut work, row, invocation).await {
         Ok(message) => (message, false),
-        Err(error) if error.is_away() => return Err(error),
+        Err(error) if error.is_away() || matches!(error, Error::NotAlone) => return Err(error),
         Err(error) => {
             tracing::error!(number = %asked.number, %error, "a built-in command failed");
             // The database's words are for the log: a room is not shown its insides.

@@ -160,6 +160,11 @@ impl House {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
+    /// Whether no place is free, so that something may wait for one.
+    pub fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     /// Leave to do something beside all work that strangers can ask for, unless too much of it is under way.
     pub fn take_errand(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.errands).try_acquire_owned().ok()
@@ -207,7 +212,7 @@ async fn worker(house: Arc<House>, stop: CancellationToken) {
     let mut bell = house.storage.bell();
     let mut pause = Duration::from_millis(50);
     while !stop.is_cancelled() {
-        let wanted = if house.places.available_permits() > 0 { Wanted::Anything } else { Wanted::Rows };
+        let wanted = if house.is_full() { Wanted::Rows } else { Wanted::Anything };
         match step(&house, wanted).await {
             Ok(true) => pause = Duration::from_millis(50),
             Ok(false) => {

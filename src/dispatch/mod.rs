@@ -6,6 +6,7 @@
 //! hold anything in memory that the next start would need: what is not committed did not happen.
 
 mod answers;
+mod arrival;
 mod builtin;
 mod dispatcher;
 mod event;
@@ -18,6 +19,7 @@ mod running;
 mod said_of_rooms;
 mod speech;
 
+pub use arrival::arrive;
 pub use dispatcher::{Dispatcher, House};
 pub use in_force::{Current, InForce};
 pub use recovery::interrupted as recover;

@@ -71,7 +71,7 @@ async fn message(
     if matches!(said, Recognised::Talk) {
         return work.done().await.map(drop);
     }
-    let Some(standing) = work.standing(&incoming.room_id, &incoming.sender).await? else {
+    let Some(standing) = work.standing_to_ask(&incoming.room_id, &incoming.sender).await? else {
         return work.done().await.map(drop);
     };
     let Some(room) = in_force.ops.rooms.get(&standing.key) else {

@@ -73,10 +73,12 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
     let kept = (!kept.is_empty()).then_some(&kept[..]);
     if let Finished::Recorded(messages) =
-        house.storage.finish(run.attempt, &outcome, kept, vec![answer]).await?
+        house.storage.finish((number, &run.request.room), run.attempt, &outcome, kept, vec![answer]).await?
     {
         metrics::counter!("quarterdeck_requests_total", "state" => "interrupted").increment(1);
         house.outbox.hand(messages);
+        // Its lock is free.
+        house.storage.bell().ring();
     }
     if let Err(error) = house.executor.forget(run.attempt) {
         tracing::warn!(%number, %error, "could not remove what was spooled of a run");

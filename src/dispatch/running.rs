@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ruma::RoomId;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -65,7 +66,8 @@ async fn watched(house: Arc<House>, warrant: Warrant, about: About) {
         let outcome = Outcome { ending: Ending::Interrupted, took_ms: 0, output: OutputSummary::empty() };
         let message = speech::lost(number, &command.name);
         let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
-        record(&house, &Ran { number, attempt, outcome, kept: Vec::new() }, vec![answer]).await;
+        let ran = Ran { number, attempt, outcome, kept: Vec::new() };
+        record(&house, &address.room, &ran, vec![answer]).await;
         house.storage.bell().ring();
     }
 }
@@ -182,9 +184,14 @@ async fn run(house: Arc<House>, warrant: Warrant, about: About) {
     };
     let (ran, marked) = marked;
     let drafts = drafts(&house, &command, &ran, &about, marked);
-    record(&house, &ran, drafts).await;
+    record(&house, &about.address.room, &ran, drafts).await;
+    let others_may_wait = command.run.lock.is_some() || house.is_full();
     drop(about.place);
-    house.storage.bell().ring();
+    if others_may_wait {
+        house.storage.bell().ring();
+    }
+    // The answer is on its way: now nobody waits for this.
+    house.executor.warm();
 }
 
 /// Puts the mark of a running command on its message. Decoration: where it fails, nothing is lost.
@@ -223,11 +230,12 @@ fn drafts(house: &House, command: &Command, ran: &Ran, about: &About, marked: bo
 }
 
 /// Records an outcome, however long the database is away; then the spool may go.
-async fn record(house: &House, ran: &Ran, drafts: Vec<OutboxDraft>) {
+async fn record(house: &House, room: &RoomId, ran: &Ran, drafts: Vec<OutboxDraft>) {
     let kept = (!ran.kept.is_empty()).then_some(&ran.kept[..]);
     let mut pause = Duration::from_millis(100);
     loop {
-        match house.storage.finish(ran.attempt, &ran.outcome, kept, drafts.clone()).await {
+        match house.storage.finish((ran.number, room), ran.attempt, &ran.outcome, kept, drafts.clone()).await
+        {
             Ok(finished) => {
                 if let Finished::Recorded(messages) = finished {
                     house.outbox.hand(messages);

@@ -78,8 +78,6 @@ async fn attempt(
         return Err(not_started(reason));
     }
     Point::AfterProcessStart.pass();
-    // While the program runs, which is when nobody waits for this.
-    executor.warm();
     let collector = Collector { redactor, keeper: Some(spool.keep(job.limits.output)), printed: 0, sink };
     let ended = supervise(running, job, cancel, collector, &spool).await;
     Point::AfterProcessEnd.pass();

@@ -67,3 +67,10 @@ impl Point {
         }
     }
 }
+
+/// Whether every event is to go through the inbox, so that a test can die between its receipt and its decision:
+/// in a debug build where the environment says `QUARTERDECK_INBOX_FIRST`.
+#[inline]
+pub fn inbox_first() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("QUARTERDECK_INBOX_FIRST").is_some()
+}

@@ -66,6 +66,15 @@ pub enum Error {
         /// Each thing that is wrong, with its mend.
         Vec<String>,
     ),
+    /// Something else of the event's room is not decided yet, the event is known already, or it needs more than the
+    /// short way has: nothing was written, and it goes through the inbox.
+    #[error(
+        "the event goes through the inbox: it is not alone in its room, or needs more than one statement"
+    )]
+    NotAlone,
+    /// Another instance has declared this one dead: it starts nothing more.
+    #[error("this instance was declared dead, because it was not heard of for 30 s: it starts nothing more")]
+    DeclaredDead,
     /// Another process holds this instance's name.
     #[error(
         "another process runs as instance `{0}` on this database. Stop it first, or give this one a name of its own (`instance` in quarterdeck.toml)"
@@ -79,6 +88,11 @@ pub enum Error {
 impl Error {
     /// Whether waiting and trying again is the remedy: the database's state is the reason, not what was asked.
     pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::DeclaredDead)
+    }
+
+    /// Whether it is open what became of a statement: it may have been done, and only its answer was lost.
+    pub(super) const fn is_lost(&self) -> bool {
         matches!(self, Self::Away { .. })
     }
 

@@ -1,13 +1,14 @@
 //! The end of a run: its outcome, its entry, its answer and its lock, in one commit.
 
-use jiff_sqlx::Timestamp as SqlTime;
-use ruma::OwnedRoomId;
-use sqlx::PgConnection;
+use ruma::{OwnedRoomId, RoomId};
 
 use super::{
-    ContentKind, Error, OutboxDraft, OutboxRow, Storage, bell::CHANNEL, error::Doing as _, sheaf::Sheaf,
+    ContentKind, Error, OutboxDraft, OutboxRow, Storage,
+    bell::CHANNEL,
+    error::Doing as _,
+    sheaf::{Sheaf, write_sheaf},
 };
-use crate::model::{AttemptId, Event, Outcome, RequestNumber, State, Timestamp, fault::Point};
+use crate::model::{AttemptId, Event, Outcome, RequestNumber, State, fault::Point};
 
 const DOING: &str = "recording an outcome";
 
@@ -22,10 +23,12 @@ pub enum Finished {
 }
 
 impl Storage {
-    /// Records how an attempt ended, with what was kept of its output and what is to be said. May be
-    /// called again after an error: what was recorded already is not recorded twice.
+    /// Records how an attempt of request `number` in `room` ended, with what was kept of its output and what is to
+    /// be said: one statement, which is its own commit. May be called again after an error: what was recorded
+    /// already is not recorded twice.
     pub async fn finish(
         &self,
+        (number, room): (RequestNumber, &RoomId),
         attempt: AttemptId,
         outcome: &Outcome,
         kept: Option<&[u8]>,
@@ -33,68 +36,50 @@ impl Storage {
     ) -> Result<Finished, Error> {
         let now = self.now();
         let ending = serde_json::to_string(&outcome.ending).map_err(unreadable)?;
-        let mut tx = self.begin(DOING).await?;
-        let Some(ended) = self.end(&mut tx, attempt, outcome.state(), &ending, now).await? else {
-            drop(tx);
-            return self.finish_again(attempt, outcome, &ending, drafts).await;
-        };
         let mut sheaf = Sheaf::default();
-        let kept = kept.map(|bytes| sheaf.content(self, ended.number, ContentKind::Output, bytes));
-        let Outcome { ending, took_ms, output } = outcome.clone();
-        let event = Event::RunFinished { attempt, ending, took_ms, output, kept };
-        sheaf.append(Some(ended.number), Some(&ended.room), event);
+        let kept = kept.map(|bytes| sheaf.content(self, number, ContentKind::Output, bytes));
+        let Outcome { ending: ended, took_ms, output } = outcome.clone();
+        let event = Event::RunFinished { attempt, ending: ended, took_ms, output, kept };
+        sheaf.append(Some(number), Some(room), event);
         for draft in drafts {
             sheaf.send(draft);
         }
-        let messages = sheaf.write(self, &mut tx, now, None).await?;
+        let columns = sheaf.columns(self, now)?;
         Point::BeforeOutcomeCommit.pass();
-        tx.commit().await.doing(DOING)?;
-        Point::AfterOutcomeCommit.pass();
-        // A lock and a place are free.
-        self.inner.bell.ring();
-        Ok(Finished::Recorded(messages))
-    }
-
-    /// Ends the attempt and its request, if nobody has ended them yet; the lock goes by a trigger.
-    async fn end(
-        &self,
-        connection: &mut PgConnection,
-        attempt: AttemptId,
-        to: State,
-        ending: &str,
-        now: Timestamp,
-    ) -> Result<Option<Ended>, Error> {
-        let row = sqlx::query!(
+        let written = write_sheaf!(
             r#"
             WITH over AS (
-                UPDATE attempts SET ended_at = $3, ending = $4, concluded_by = $5
-                WHERE id = $1 AND ended_at IS NULL
+                -- Nobody has ended them yet; the lock goes by a trigger.
+                UPDATE attempts SET ended_at = $1, ending = $26, concluded_by = $23
+                WHERE id = $24 AND request = $28 AND ended_at IS NULL
                 RETURNING request
-            ), ended AS (
-                UPDATE requests SET state = $2, ended_at = $3
+            ), go AS (
+                UPDATE requests SET state = $25, ended_at = $1
                 FROM over
-                WHERE number = over.request AND attempt = $1 AND state = 'running'
-                RETURNING number, room_id, lock
-            ), told AS (
-                SELECT pg_notify($6, '') FROM ended
-                WHERE ended.lock IS NOT NULL
-                  AND EXISTS (SELECT FROM instances WHERE ended_at IS NULL AND boot <> $5)
+                WHERE number = over.request AND attempt = $24 AND state = 'running'
+                -- In this commit, and here, where it is evaluated whether anybody reads it or not.
+                RETURNING CASE WHEN lock IS NOT NULL
+                    AND EXISTS (SELECT FROM instances WHERE ended_at IS NULL AND boot <> $23)
+                    THEN pg_notify($27, '')::text END
             )
-            SELECT number, room_id, (SELECT count(*) FROM told) AS told FROM ended
             "#,
+            columns,
             attempt.0,
-            to.name(),
-            SqlTime::from(now) as _,
+            outcome.state().name(),
             ending,
-            self.boot().0,
             CHANNEL,
+            number.0,
         )
-        .fetch_optional(connection)
+        .fetch_all(self.pool())
         .await
         .doing(DOING)?;
-        let Some(row) = row else { return Ok(None) };
-        let room = OwnedRoomId::try_from(row.room_id).map_err(unreadable)?;
-        Ok(Some(Ended { number: RequestNumber(row.number), room }))
+        Point::AfterOutcomeCommit.pass();
+        if !written.iter().any(|row| row.went) {
+            return self.finish_again(attempt, outcome, &ending, sheaf.steps()).await;
+        }
+        // Its lock is free. Who rings for that does it when the answer is on its way.
+        self.inner.bell.look_at_queue();
+        Ok(Finished::Recorded(sheaf.ours(now, written)))
     }
 
     /// The attempt is over already: by this very call, whose commit's answer was lost, or by another.
@@ -103,7 +88,7 @@ impl Storage {
         attempt: AttemptId,
         outcome: &Outcome,
         ending: &str,
-        drafts: Vec<OutboxDraft>,
+        steps: Vec<String>,
     ) -> Result<Finished, Error> {
         let found = sqlx::query!(
             "SELECT r.number, r.state, r.room_id, a.ending, a.concluded_by
@@ -119,7 +104,6 @@ impl Storage {
             return Err(Error::Unreadable { what: "an outcome", reason });
         };
         if found.ending.as_deref() == Some(ending) && found.concluded_by == Some(self.boot().0) {
-            let steps: Vec<_> = drafts.into_iter().map(|draft| draft.step).collect();
             return Ok(Finished::Recorded(self.lease_steps(&steps).await?));
         }
         let room = OwnedRoomId::try_from(found.room_id).map_err(unreadable)?;
@@ -127,12 +111,6 @@ impl Storage {
         self.record(Some(RequestNumber(found.number)), Some(&room), event).await?;
         Ok(Finished::AlreadyEnded(found.state.parse().map_err(unreadable)?))
     }
-}
-
-/// A request that was ended just now.
-struct Ended {
-    number: RequestNumber,
-    room: OwnedRoomId,
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Error {

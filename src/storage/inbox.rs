@@ -52,7 +52,6 @@ impl Storage {
     pub async fn store_transaction(&self, transaction: &Transaction) -> Result<Stored, Error> {
         const DOING: &str = "storing a transaction";
         let now = self.now();
-        let mut tx = self.begin(DOING).await?;
         let arrivals = &transaction.arrivals;
         let new = sqlx::query_scalar!(
             r#"
@@ -95,10 +94,10 @@ impl Storage {
             CHANNEL,
             self.boot().0,
         )
-        .fetch_one(&mut *tx)
+        // One statement is its own commit.
+        .fetch_one(self.pool())
         .await
         .doing(DOING)?;
-        tx.commit().await.doing(DOING)?;
         let new = usize::try_from(new).unwrap_or_default();
         if new > 0 {
             self.inner.bell.next();

@@ -8,6 +8,7 @@
 //!
 //! One file a family of tables. Time comes from the clock that [`Storage::connect`] was given.
 
+mod arriving;
 mod bell;
 mod claim;
 mod connect;
@@ -19,6 +20,7 @@ mod finish;
 mod inbox;
 mod instances;
 mod migrate;
+mod opening;
 mod outbox;
 mod ready;
 mod requests;

@@ -4,7 +4,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 
 use jiff_sqlx::Timestamp as SqlTime;
 
-use super::{ContentKind, Error, Storage, Work, error::Doing as _};
+use super::{ContentKind, Error, Storage, Work, error::Doing as _, opening::Opening};
 use crate::model::{AttemptId, Digest, Event, Invocation, RequestNumber, State, Timestamp};
 
 /// A request to be opened. Opening it records `command.received`.
@@ -198,38 +198,35 @@ impl Storage {
 }
 
 impl Work {
-    /// Opens a request in state `received`, and records `command.received` with its text.
+    /// Opens a request in state `received`, and records `command.received` with its text. It is written when the
+    /// work is concluded; what must find its row before that calls [`Work::put_down_request`].
     pub async fn open_request(&mut self, new: NewRequest) -> Result<RequestNumber, Error> {
-        let number = sqlx::query_scalar!(
-            "INSERT INTO requests (door, sender, room_id, event_id, thread_root, claimed_at, received_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             RETURNING number",
-            new.door,
-            new.sender.as_str(),
-            new.room.as_str(),
-            new.event_id.as_ref().map(|id| id.as_str()),
-            new.thread_root.as_ref().map(|id| id.as_str()),
-            SqlTime::from(new.claimed_at) as _,
-            SqlTime::from(new.received_at) as _,
-        )
-        .fetch_one(&mut *self.tx)
-        .await
-        .doing("opening a request")?;
-        let number = RequestNumber(number);
+        let number = match self.number.take() {
+            Some(number) => number,
+            None => RequestNumber(
+                sqlx::query_scalar!(r#"SELECT nextval('requests_number_seq') AS "number!""#)
+                    .fetch_one(self.tx()?)
+                    .await
+                    .doing("drawing a request's number")?,
+            ),
+        };
         let text = self.content(number, ContentKind::Text, new.text.as_bytes());
         self.append(
             Some(number),
             Some(&new.room),
             Event::CommandReceived {
-                sender: new.sender,
-                event_id: new.event_id,
-                door: new.door,
+                sender: new.sender.clone(),
+                event_id: new.event_id.clone(),
+                door: new.door.clone(),
                 claimed_at: new.claimed_at,
                 received_at: new.received_at,
                 text,
             },
         );
-        self.rooms.insert(number, new.room);
+        self.rooms.insert(number, new.room.clone());
+        // A work opens one; were there another, it would be written first.
+        self.put_down_request().await?;
+        self.opening = Some(Opening::new(number, new));
         Ok(number)
     }
 
@@ -244,7 +241,7 @@ impl Work {
             event.as_str(),
             room.as_str()
         )
-        .fetch_optional(&mut *self.tx)
+        .fetch_optional(self.tx()?)
         .await;
         let request: Option<Request> =
             row.doing("looking up a request by its event")?.map(TryInto::try_into).transpose()?;
@@ -266,6 +263,12 @@ impl Work {
         if !from.may_become(to) || to == State::Running {
             return Err(Error::NoSuchTransition { from, to });
         }
+        if let Some(opening) = self.opening(number) {
+            opening.step(from, to)?;
+            let room = self.room_of(number).await?;
+            self.append(Some(number), room.as_deref(), event);
+            return Ok(());
+        }
         let ended_at = to.is_terminal().then(|| SqlTime::from(self.now));
         let moved = sqlx::query!(
             "UPDATE requests SET state = $3, ended_at = $4 WHERE number = $1 AND state = $2",
@@ -274,7 +277,7 @@ impl Work {
             to.name(),
             ended_at as _,
         )
-        .execute(&mut *self.tx)
+        .execute(self.tx()?)
         .await
         .doing("changing a request's state")?
         .rows_affected();
@@ -288,8 +291,12 @@ impl Work {
 
     /// The error for a guarded update that found the request elsewhere.
     pub(super) async fn moved(&mut self, number: RequestNumber, from: State, to: State) -> Error {
+        let tx = match self.tx() {
+            Ok(tx) => tx,
+            Err(error) => return error,
+        };
         let found = sqlx::query_scalar!("SELECT state FROM requests WHERE number = $1", number.0)
-            .fetch_optional(&mut *self.tx)
+            .fetch_optional(tx)
             .await;
         match found {
             Ok(found) => {
@@ -306,7 +313,7 @@ impl Work {
             return Ok(Some(room.clone()));
         }
         let room = sqlx::query_scalar!("SELECT room_id FROM requests WHERE number = $1", number.0)
-            .fetch_optional(&mut *self.tx)
+            .fetch_optional(self.tx()?)
             .await
             .doing("looking up a request's room")?;
         Ok(room.and_then(|room| OwnedRoomId::try_from(room).ok()))

@@ -5,7 +5,8 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use jiff_sqlx::Timestamp as SqlTime;
 use sqlx::PgExecutor;
 
-use super::{Error, Storage, Work, error::Doing as _};
+use super::{Error, Storage, Work, error::Doing as _, work::Held};
+use crate::model::RequestNumber;
 
 /// Somebody's membership of a room, as Matrix names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -172,7 +173,7 @@ impl Storage {
 
     /// Somebody's standing in a room; `None` where the room is not ours.
     pub async fn standing(&self, room: &RoomId, user: &UserId) -> Result<Option<Standing>, Error> {
-        standing(self.pool(), room, user).await
+        Ok(look(self.pool(), room, user, false).await?.map(|found| found.standing))
     }
 }
 
@@ -180,25 +181,34 @@ impl Work {
     /// As [`Storage::standing`], within the transaction of this work. Whoever has left, been kicked or been banned
     /// by an event that has arrived and only waits for its turn in the room's lane is not there any more.
     pub async fn standing(&mut self, room: &RoomId, user: &UserId) -> Result<Option<Standing>, Error> {
-        let found = match standing(&mut *self.tx, room, user).await? {
-            Some(found) if found.membership == Some(Membership::Join) => found,
-            other => return Ok(other),
+        self.look(room, user, false).await
+    }
+
+    /// As [`Work::standing`], of somebody whose request is opened next: its number is drawn in the same breath.
+    pub async fn standing_to_ask(&mut self, room: &RoomId, user: &UserId) -> Result<Option<Standing>, Error> {
+        self.look(room, user, true).await
+    }
+
+    async fn look(&mut self, room: &RoomId, user: &UserId, to_ask: bool) -> Result<Option<Standing>, Error> {
+        let found = match &mut self.held {
+            Held::Claimed(tx) => look(&mut **tx, room, user, to_ask).await?,
+            Held::Arriving(_) => {
+                let found = look(self.storage.pool(), room, user, to_ask).await?;
+                // What came before it has its turn first.
+                if found.as_ref().is_some_and(|found| found.is_busy) {
+                    return Err(Error::NotAlone);
+                }
+                found
+            }
         };
-        let waiting = sqlx::query_scalar!(
-            r#"SELECT raw AS "raw!" FROM inbox
-               WHERE lane = $1 AND state = 'pending'
-                 -- Few events tell of a membership, and fewer name this user: only those are worth reading.
-                 AND position('m.room.member'::bytea IN raw) > 0
-                 AND position(convert_to($2, 'UTF8') IN raw) > 0
-               ORDER BY id DESC"#,
-            room.as_str(),
-            user.as_str(),
-        )
-        .fetch_all(&mut *self.tx)
-        .await
-        .doing("looking for what has become of somebody's membership")?;
+        let Some(Found { standing, waiting, number, .. }) = found else { return Ok(None) };
+        self.number = number.map(RequestNumber);
+        self.keys.insert(room.to_owned(), standing.key.clone());
+        if standing.membership != Some(Membership::Join) {
+            return Ok(Some(standing));
+        }
         let membership = waiting.iter().find_map(|raw| membership_in(raw, user));
-        Ok(Some(Standing { membership: membership.or(found.membership), ..found }))
+        Ok(Some(Standing { membership: membership.or(standing.membership), ..standing }))
     }
 
     /// Notes a change of membership in the mirror. Rooms that are not ours are passed over.
@@ -211,7 +221,7 @@ impl Work {
             member.user.as_str(),
             member.membership.name(),
         )
-        .execute(&mut *self.tx)
+        .execute(self.tx()?)
         .await
         .doing("writing a membership")?;
         Ok(())
@@ -228,7 +238,7 @@ impl Work {
             room.as_str(),
             power_levels.to_string().into_bytes(),
         )
-        .execute(&mut *self.tx)
+        .execute(self.tx()?)
         .await
         .doing("writing a room's power levels")?;
         Ok(())
@@ -244,17 +254,40 @@ fn membership_in(raw: &[u8], user: &UserId) -> Option<Membership> {
     event["content"]["membership"].as_str()?.parse().ok()
 }
 
-async fn standing(
+/// What one look at the mirror and the inbox gives.
+struct Found {
+    standing: Standing,
+    /// Events of this room that have arrived, are not decided, and may tell of this user's membership; newest first.
+    waiting: Vec<Vec<u8>>,
+    /// Whether anything of this room is not decided.
+    is_busy: bool,
+    /// A fresh request's number, where one was asked for.
+    number: Option<i64>,
+}
+
+async fn look(
     executor: impl PgExecutor<'_>,
     room: &RoomId,
     user: &UserId,
-) -> Result<Option<Standing>, Error> {
+    to_ask: bool,
+) -> Result<Option<Found>, Error> {
     let row = sqlx::query!(
-        r#"SELECT r.key, r.power_levels, $2 = ANY (r.creators) AS "is_creator!", m.membership AS "membership?"
+        r#"SELECT r.key, r.power_levels, $2 = ANY (r.creators) AS "is_creator!", m.membership AS "membership?",
+                  ARRAY (
+                      SELECT raw FROM inbox
+                      WHERE lane = $1 AND state = 'pending'
+                        -- Few events tell of a membership, and fewer name this user: only those are worth reading.
+                        AND position('m.room.member'::bytea IN raw) > 0
+                        AND position(convert_to($2, 'UTF8') IN raw) > 0
+                      ORDER BY id DESC
+                  ) AS "waiting!: Vec<Vec<u8>>",
+                  EXISTS (SELECT FROM inbox WHERE lane = $1 AND state = 'pending') AS "is_busy!",
+                  CASE WHEN $3 THEN nextval('requests_number_seq') END AS number
            FROM rooms r LEFT JOIN members m ON m.room_id = r.room_id AND m.user_id = $2
            WHERE r.room_id = $1"#,
         room.as_str(),
         user.as_str(),
+        to_ask,
     )
     .fetch_optional(executor)
     .await
@@ -267,7 +300,8 @@ async fn standing(
         power_level(&levels.map_err(unreadable)?.unwrap_or_default(), user)
     };
     let membership = row.membership.map(|name| name.parse()).transpose().map_err(unreadable)?;
-    Ok(Some(Standing { key: row.key, membership, power_level }))
+    let standing = Standing { key: row.key, membership, power_level };
+    Ok(Some(Found { standing, waiting: row.waiting, is_busy: row.is_busy, number: row.number }))
 }
 
 /// The level that `m.room.power_levels` gives somebody: their own, else the default, else 0.

@@ -27,12 +27,21 @@ use std::{sync::Arc, time::Duration};
 use jiff_sqlx::Timestamp as SqlTime;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{ContentKind, Error, OutboxRow, Storage, Work, error::Doing as _, work::Subject};
+use super::{
+    ContentKind, Error, OutboxRow, Storage, Work,
+    error::Doing as _,
+    opening::Attempted,
+    work::{Held, Subject},
+};
 use crate::{
     catalogue::{Command, RunKind},
     model::{AttemptId, Digest, Event, Invocation, Outcome, RequestNumber, State, fault::Point},
     policy::Permit,
 };
+
+/// The first and the longest pause between two attempts to read a start back.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Leave to start exactly one process: it exists only if the commit that recorded its attempt is
 /// confirmed. The executor uses it up.
@@ -117,34 +126,43 @@ impl Work {
         let json = serde_json::to_vec(invocation)
             .map_err(|error| Error::Unreadable { what: "an invocation", reason: error.to_string() })?;
         let (digest, rules) = (permit.invocation_digest(), permit.rules());
-        let bound = sqlx::query_scalar!(
-            // The person and the room must be those of the permit as well.
-            "UPDATE requests SET state = 'queued', command = $4, subject = $5, invocation = $6,
+        // Whose permit it is can be told without a statement where this work has looked at the room.
+        let room = self.opening(number).map(|opening| opening.new.room.clone());
+        if room.is_some_and(|room| !self.keys.contains_key(&room)) {
+            self.put_down_request().await?;
+        }
+        if self.opening(number).is_some() {
+            self.bind_opening(number, permit, invocation, &json, ops, lock)?;
+        } else {
+            let bound = sqlx::query_scalar!(
+                // The person and the room must be those of the permit as well.
+                "UPDATE requests SET state = 'queued', command = $4, subject = $5, invocation = $6,
                     invocation_digest = $7, rules = $8, ops = $9, lock = $10
              WHERE number = $1 AND state IN ('received', 'queued') AND sender = $2
                AND room_id = (SELECT room_id FROM rooms WHERE key = $3)
              RETURNING number",
-            number.0,
-            permit.principal().as_str(),
-            permit.room(),
-            invocation.command,
-            invocation.subject,
-            json,
-            digest.as_bytes(),
-            rules.as_bytes(),
-            ops.as_bytes(),
-            lock,
-        )
-        .fetch_optional(&mut *self.tx)
-        .await
-        .doing("recording a permission")?;
-        if bound.is_none() {
-            return Err(match self.moved(number, State::Received, State::Queued).await {
-                Error::Moved { found, .. } if found == "received" || found == "queued" => {
-                    Error::ForeignPermit { number }
-                }
-                other => other,
-            });
+                number.0,
+                permit.principal().as_str(),
+                permit.room(),
+                invocation.command,
+                invocation.subject,
+                json,
+                digest.as_bytes(),
+                rules.as_bytes(),
+                ops.as_bytes(),
+                lock,
+            )
+            .fetch_optional(self.tx()?)
+            .await
+            .doing("recording a permission")?;
+            if bound.is_none() {
+                return Err(match self.moved(number, State::Received, State::Queued).await {
+                    Error::Moved { found, .. } if found == "received" || found == "queued" => {
+                        Error::ForeignPermit { number }
+                    }
+                    other => other,
+                });
+            }
         }
         self.leaves_queued = true;
         let inputs = permit.inputs().to_string();
@@ -175,7 +193,16 @@ impl Work {
         }
         let attempt = AttemptId(self.storage.inner.random.uuid());
         let executor = executor_name(&command);
-        if let Some(lock) = self.enter_running(&permit, number, attempt, executor).await? {
+        // Whether a lock is free is not known without looking, and the look must find the request.
+        if self
+            .opening(number)
+            .is_some_and(|opening| opening.bound.as_ref().is_some_and(|it| it.lock.is_some()))
+        {
+            self.put_down_request().await?;
+        }
+        if self.opening(number).is_some() {
+            self.start_opening(number, &permit, attempt, executor)?;
+        } else if let Some(lock) = self.enter_running(&permit, number, attempt, executor).await? {
             return Ok(Start::Busy { lock });
         }
         let secrets = match &command.run.kind {
@@ -199,14 +226,22 @@ impl Work {
         let to = outcome.state();
         let attempt = AttemptId(self.storage.inner.random.uuid());
         let executor = "builtin";
+        let ending = serde_json::to_string(&outcome.ending)
+            .map_err(|error| Error::Unreadable { what: "an outcome", reason: error.to_string() })?;
+        if self.opening(number).is_some() {
+            self.start_opening(number, &permit, attempt, executor)?;
+            if let Some(opening) = self.opening(number) {
+                opening.step(State::Running, to)?;
+                opening.attempt = Some(Attempted { id: attempt, executor, ending: Some(ending) });
+            }
+            return self.append_end(number, attempt, executor, outcome, kept).await;
+        }
         if let Some(lock) = self.enter_running(&permit, number, attempt, executor).await? {
             return Err(Error::Unreadable {
                 what: "a built-in command",
                 reason: format!("it waits for lock {lock}, and built-in commands have none"),
             });
         }
-        let ending = serde_json::to_string(&outcome.ending)
-            .map_err(|error| Error::Unreadable { what: "an outcome", reason: error.to_string() })?;
         let ended = sqlx::query!(
             "WITH over AS (
                 UPDATE attempts SET ended_at = $4, ending = $5, concluded_by = boot WHERE id = $2
@@ -218,13 +253,25 @@ impl Work {
             SqlTime::from(self.now) as _,
             ending,
         )
-        .execute(&mut *self.tx)
+        .execute(self.tx()?)
         .await
         .doing(DOING)?
         .rows_affected();
         if ended != 1 {
             return Err(self.moved(number, State::Running, to).await);
         }
+        self.append_end(number, attempt, executor, outcome, kept).await
+    }
+
+    /// The entries of a start and of its end at once.
+    async fn append_end(
+        &mut self,
+        number: RequestNumber,
+        attempt: AttemptId,
+        executor: &str,
+        outcome: &Outcome,
+        kept: Option<&[u8]>,
+    ) -> Result<(), Error> {
         self.append_start(number, attempt, executor, Vec::new()).await?;
         let kept = kept.map(|bytes| self.content(number, ContentKind::Output, bytes));
         let Outcome { ending, took_ms, output } = outcome.clone();
@@ -289,7 +336,7 @@ impl Work {
             executor,
             SqlTime::from(self.now) as _,
         )
-        .fetch_optional(&mut *self.tx)
+        .fetch_optional(self.tx()?)
         .await
         .doing(DOING)?;
         match found {
@@ -326,9 +373,14 @@ impl Work {
     /// is a warrant.
     pub async fn done_starting(mut self, pending: PendingWarrant) -> Result<Started, Error> {
         let PendingWarrant { warrant } = pending;
+        if matches!(self.held, Held::Arriving(_)) {
+            return self.done_arriving(warrant).await;
+        }
         let messages = self.write().await?;
         Point::BeforeDecisionCommit.pass();
-        let Self { storage, tx, subject, .. } = self;
+        let Self { storage, held: Held::Claimed(tx), subject, .. } = self else {
+            return Err(Error::NotAlone);
+        };
         let started = match tx.commit().await.doing("committing a start") {
             Ok(()) => true,
             Err(error) => {
@@ -346,18 +398,39 @@ impl Work {
             Ok(Started { warrant: None, messages: Vec::new() })
         }
     }
+
+    /// The same for an event that is arriving: inbox, decision and start are one statement, which is its own commit.
+    async fn done_arriving(mut self, warrant: Warrant) -> Result<Started, Error> {
+        Point::BeforeDecisionCommit.pass();
+        let messages = match self.write().await {
+            Ok(messages) => messages,
+            Err(error) if error.is_lost() => {
+                tracing::warn!(number = %warrant.number, attempt = %warrant.attempt, %error,
+                    "the answer to the commit of a start was lost; reading it back");
+                let Held::Arriving(arriving) = &self.held else { return Err(error) };
+                if !arriving.stands(&self.storage, warrant.attempt).await {
+                    // It is in the inbox now, to be claimed.
+                    return Err(Error::NotAlone);
+                }
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        Point::AfterDecisionCommit.pass();
+        Ok(Started { warrant: Some(warrant), messages })
+    }
 }
 
 /// Asks until it is answered whether an attempt stands in the database.
 async fn read_back(storage: &Storage, subject: &Subject, attempt: AttemptId) -> bool {
-    let mut pause = Duration::from_millis(50);
+    let mut pause = FIRST_PAUSE;
     loop {
         match stands(storage, subject, attempt).await {
             Ok(stands) => return stands,
             Err(error) => {
                 tracing::warn!(%attempt, %error, "could not yet read back whether a start was committed");
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(2));
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use jiff_sqlx::Timestamp as SqlTime;
 use ruma::{OwnedRoomId, RoomId};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
-    Arrival, ContentKind, Error, InboxRow, OutboxDraft, OutboxRow, Request, Storage, error::Doing as _,
-    sheaf::Sheaf,
+    Arrival, ContentKind, Error, InboxRow, OutboxDraft, OutboxRow, Request, Storage, arriving::Arriving,
+    error::Doing as _, opening::Opening, sheaf::Sheaf,
 };
 use crate::model::{Commitment, Event, RequestNumber, Timestamp};
 
@@ -24,15 +24,29 @@ const PASSED: i32 = 6;
 #[must_use = "work that is dropped is claimed again"]
 pub struct Work {
     pub(super) storage: Storage,
-    pub(super) tx: Transaction<'static, Postgres>,
+    pub(super) held: Held,
     pub(super) subject: Subject,
     pub(super) now: Timestamp,
     pub(super) sheaf: Sheaf,
     /// The rooms of the requests that this work opened or read.
     pub(super) rooms: HashMap<RequestNumber, OwnedRoomId>,
+    /// The keys of the rooms that it looked at.
+    pub(super) keys: HashMap<OwnedRoomId, String>,
+    /// The number of the request that it opens next, where that was drawn already.
+    pub(super) number: Option<RequestNumber>,
+    /// The request that it has opened, until that is written.
+    pub(super) opening: Option<Opening>,
     /// Whether it leaves a request queued, whose lock may be free when this is committed.
     pub(super) leaves_queued: bool,
     failures: i32,
+}
+
+/// What holds the work.
+pub(super) enum Held {
+    /// A database transaction, with the locks of what was claimed.
+    Claimed(Transaction<'static, Postgres>),
+    /// Nothing yet: its event is not even in the inbox, and gets there in the statement that concludes the work.
+    Arriving(Box<Arriving>),
 }
 
 /// What was claimed.
@@ -55,12 +69,37 @@ impl Work {
         subject: Subject,
         failures: i32,
     ) -> Self {
+        Self { failures, ..Self::hold(storage, Held::Claimed(tx), subject) }
+    }
+
+    /// Work on something, held in one way or the other.
+    pub(super) fn hold(storage: Storage, held: Held, subject: Subject) -> Self {
         let now = storage.now();
         let mut rooms = HashMap::new();
         if let Subject::Queued(request) = &subject {
             rooms.insert(request.number, request.room.clone());
         }
-        Self { storage, tx, subject, now, sheaf: Sheaf::default(), rooms, leaves_queued: false, failures }
+        Self {
+            storage,
+            held,
+            subject,
+            now,
+            sheaf: Sheaf::default(),
+            rooms,
+            keys: HashMap::new(),
+            number: None,
+            opening: None,
+            leaves_queued: false,
+            failures: 0,
+        }
+    }
+
+    /// The transaction of this work. An event that is only arriving has none: it goes through the inbox then.
+    pub(super) fn tx(&mut self) -> Result<&mut PgConnection, Error> {
+        match &mut self.held {
+            Held::Claimed(tx) => Ok(tx),
+            Held::Arriving(_) => Err(Error::NotAlone),
+        }
     }
 
     /// The row of the inbox, where this is one.
@@ -109,18 +148,30 @@ impl Work {
     /// be sent at once.
     pub async fn done(mut self) -> Result<Vec<OutboxRow>, Error> {
         let messages = self.write().await?;
-        self.tx.commit().await.doing("committing a decision")?;
+        if let Held::Claimed(tx) = self.held {
+            tx.commit().await.doing("committing a decision")?;
+        }
         if self.leaves_queued {
             self.storage.inner.bell.look_at_queue();
         }
         Ok(messages)
     }
 
-    /// Writes what was gathered, without committing it.
+    /// Writes what was gathered. For claimed work that is not its commit; for an event that is arriving it is.
     pub(super) async fn write(&mut self) -> Result<Vec<OutboxRow>, Error> {
         let row = self.row().map(|row| row.id);
         let sheaf = std::mem::take(&mut self.sheaf);
-        sheaf.write(&self.storage, &mut self.tx, self.now, row).await
+        match (&mut self.held, &self.opening) {
+            (Held::Claimed(tx), None) => sheaf.write(&self.storage, tx, self.now, row).await,
+            (Held::Claimed(tx), Some(opening)) => {
+                sheaf.write_opening(&self.storage, tx, self.now, row, opening).await
+            }
+            (Held::Arriving(arriving), Some(opening)) => {
+                sheaf.write_arriving(&self.storage, self.now, arriving, opening).await
+            }
+            // Nothing was asked: it takes the way of everything else.
+            (Held::Arriving(_), None) => Err(Error::NotAlone),
+        }
     }
 
     /// Rolls everything back and counts the failure, in a commit of its own. Not for a database that is
@@ -128,7 +179,10 @@ impl Work {
     /// work comes back as poisoned, and after the sixth it is passed over and recorded here.
     pub async fn failed(self, reason: &str) -> Result<i32, Error> {
         let (storage, ticket) = (self.storage.clone(), self.ticket());
-        self.tx.rollback().await.doing("counting a failure")?;
+        match self.held {
+            Held::Claimed(tx) => tx.rollback().await.doing("counting a failure")?,
+            Held::Arriving(_) => return Err(Error::NotAlone),
+        }
         storage.count_failure(&ticket, reason).await
     }
 
@@ -154,7 +208,7 @@ impl Work {
             SqlTime::from(self.now) as _,
             arrival.raw,
         )
-        .execute(&mut *self.tx)
+        .execute(self.tx()?)
         .await
         .doing("putting a row into the inbox")?;
         Ok(())

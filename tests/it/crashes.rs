@@ -4,12 +4,24 @@ use quarterdeck::model::fault::Point;
 
 use crate::harness::World;
 
+/// How a command comes to its decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As it arrives, in one commit with its receipt.
+    Short,
+    /// From the inbox, in a commit of its own.
+    Inbox,
+}
+
 /// Kills `serve` at `point` while it handles a command, and looks at what the next start makes of it.
-async fn killed(point: Point, state: &str, runs: std::ops::RangeInclusive<usize>) {
+async fn killed(way: Way, point: Point, state: &str, runs: std::ops::RangeInclusive<usize>) {
     let mut world = World::start().await;
     world.settled().await;
     world.stop().await;
-    world.serve_until(point).await;
+    match way {
+        Way::Short => world.serve_until(point).await,
+        Way::Inbox => world.serve_by_the_inbox_until(point).await,
+    }
     let command = world.alice.say(&world.room, "!count crash").await;
     world.died().await;
 
@@ -34,10 +46,10 @@ async fn killed(point: Point, state: &str, runs: std::ops::RangeInclusive<usize>
 }
 
 macro_rules! killed {
-    ($($name:ident: $point:ident, $state:literal, $runs:expr;)*) => {
+    ($($name:ident: $way:ident $point:ident, $state:literal, $runs:expr;)*) => {
         $(#[tokio::test]
         async fn $name() {
-            killed(Point::$point, $state, $runs).await;
+            killed(Way::$way, Point::$point, $state, $runs).await;
         })*
 
         #[test]
@@ -49,16 +61,19 @@ macro_rules! killed {
 }
 
 killed! {
-    killed_before_the_inbox_commit_it_is_delivered_again: BeforeInboxCommit, "succeeded", 1..=1;
-    killed_after_the_inbox_commit_it_is_taken_from_the_inbox: AfterInboxCommit, "succeeded", 1..=1;
-    killed_before_the_decisions_commit_nothing_had_happened: BeforeDecisionCommit, "succeeded", 1..=1;
-    killed_after_the_decisions_commit_it_is_interrupted_and_not_run: AfterDecisionCommit, "interrupted", 0..=0;
-    killed_after_the_start_of_the_process_it_is_interrupted: AfterProcessStart, "interrupted", 0..=1;
-    killed_after_the_end_of_the_process_it_is_interrupted_and_not_run_again: AfterProcessEnd, "interrupted", 1..=1;
-    killed_before_the_outcomes_commit_it_is_interrupted_and_not_run_again: BeforeOutcomeCommit, "interrupted", 1..=1;
-    killed_after_the_outcomes_commit_it_is_answered_from_the_outbox: AfterOutcomeCommit, "succeeded", 1..=1;
-    killed_before_the_answer_it_is_answered_from_the_outbox: BeforeAnswer, "succeeded", 1..=1;
-    killed_after_the_answer_it_is_not_answered_twice: AfterAnswer, "succeeded", 1..=1;
+    killed_before_the_inbox_commit_it_is_delivered_again: Inbox BeforeInboxCommit, "succeeded", 1..=1;
+    killed_after_the_inbox_commit_it_is_taken_from_the_inbox: Inbox AfterInboxCommit, "succeeded", 1..=1;
+    killed_before_the_decisions_commit_nothing_had_happened: Inbox BeforeDecisionCommit, "succeeded", 1..=1;
+    killed_after_the_decisions_commit_it_is_interrupted_and_not_run: Inbox AfterDecisionCommit, "interrupted", 0..=0;
+    killed_before_it_is_decided_as_it_arrives_it_is_delivered_again: Short BeforeDecisionCommit, "succeeded", 1..=1;
+    killed_after_it_was_decided_as_it_arrived_it_is_interrupted_and_not_run: Short AfterDecisionCommit, "interrupted", 0..=0;
+    killed_before_the_homeserver_hears_that_it_was_decided_it_is_not_decided_again: Short AfterInboxCommit, "interrupted", 0..=1;
+    killed_after_the_start_of_the_process_it_is_interrupted: Short AfterProcessStart, "interrupted", 0..=1;
+    killed_after_the_end_of_the_process_it_is_interrupted_and_not_run_again: Short AfterProcessEnd, "interrupted", 1..=1;
+    killed_before_the_outcomes_commit_it_is_interrupted_and_not_run_again: Short BeforeOutcomeCommit, "interrupted", 1..=1;
+    killed_after_the_outcomes_commit_it_is_answered_from_the_outbox: Short AfterOutcomeCommit, "succeeded", 1..=1;
+    killed_before_the_answer_it_is_answered_from_the_outbox: Short BeforeAnswer, "succeeded", 1..=1;
+    killed_after_the_answer_it_is_not_answered_twice: Short AfterAnswer, "succeeded", 1..=1;
 }
 
 #[tokio::test]

@@ -173,7 +173,6 @@ impl Installation {
             bot: self.bot().try_into().unwrap(),
             largest: 1 << 20,
             store: appservice::Appservice::store_in(self.storage()),
-            on_stored: Arc::new(|| {}),
             has_alias: Arc::new(|_| false),
         });
         let listener =

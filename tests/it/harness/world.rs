@@ -250,6 +250,11 @@ impl World {
         self.launch(&[("QUARTERDECK_DIE_AT", point.name())]).ready().await;
     }
 
+    /// The same, and no event takes the short way: each is in the inbox before it is decided.
+    pub async fn serve_by_the_inbox_until(&mut self, point: Point) {
+        self.launch(&[("QUARTERDECK_DIE_AT", point.name()), ("QUARTERDECK_INBOX_FIRST", "1")]).ready().await;
+    }
+
     /// Starts `serve` with the owner's URL, which it must refuse; gives what it says.
     pub async fn refused_to_serve_as_owner(&mut self) -> String {
         let before = self.log_text().len();

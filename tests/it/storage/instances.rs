@@ -15,7 +15,15 @@ async fn a_dead_boots_runs_are_found_and_only_those() {
     let left = store.running(&old, "look", "web").await;
     let alive = store.running(&other, "look", "web").await;
     let ended = store.running(&old, "look", "web").await;
-    old.finish(ended.attempt(), &outcome(Ending::Exited { status: 0 }), None, vec![]).await.unwrap();
+    old.finish(
+        (ended.number(), &super::support::room()),
+        ended.attempt(),
+        &outcome(Ending::Exited { status: 0 }),
+        None,
+        vec![],
+    )
+    .await
+    .unwrap();
     assert!(other.interrupted_runs().await.unwrap().is_empty(), "both live");
 
     // `main` is started again: its earlier life is over at once.
@@ -25,7 +33,15 @@ async fn a_dead_boots_runs_are_found_and_only_those() {
     let attempts: Vec<_> = found.iter().map(|run| run.attempt).collect();
     assert_eq!(attempts, [left.attempt()]);
     assert_eq!((found[0].boot, found[0].instance.as_str()), (old.boot(), "main"));
-    new.finish(left.attempt(), &outcome(Ending::Interrupted), None, vec![]).await.unwrap();
+    new.finish(
+        (left.number(), &super::support::room()),
+        left.attempt(),
+        &outcome(Ending::Interrupted),
+        None,
+        vec![],
+    )
+    .await
+    .unwrap();
     assert!(new.interrupted_runs().await.unwrap().is_empty());
     assert_eq!(new.request(left.number()).await.unwrap().unwrap().state, State::Interrupted);
     assert_eq!(new.request(alive.number()).await.unwrap().unwrap().state, State::Running);

@@ -19,7 +19,10 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use super::support::{Store, started};
+use super::{
+    arriving::{seasoned, starting_as_it_arrives},
+    support::{Store, started},
+};
 use crate::harness::State;
 
 /// What becomes of the next COMMIT that passes.
@@ -34,6 +37,9 @@ enum Fate {
     /// The client's side breaks at once, and it arrives half a second later.
     ArrivesLate = 3,
 }
+
+/// Set in a fate that is a deciding statement's.
+const DECISION: u8 = 0x80;
 
 /// A socket between the client and PostgreSQL.
 struct Between {
@@ -69,6 +75,11 @@ impl Between {
     fn next_commit(&self, fate: Fate) {
         self.fate.store(fate as u8, Ordering::SeqCst);
     }
+
+    /// As [`Self::next_commit`], for the statement that decides an event as it arrives, which is its own commit.
+    fn next_decision(&self, fate: Fate) {
+        self.fate.store(fate as u8 | DECISION, Ordering::SeqCst);
+    }
 }
 
 /// Carries bytes both ways until a COMMIT meets its fate.
@@ -79,8 +90,9 @@ async fn carry(mut client: UnixStream, mut server: UnixStream, fate: Arc<AtomicU
             read = client.read(&mut up) => {
                 let Ok(length @ 1..) = read else { return };
                 let sent = &up[..length];
-                if sent.windows(6).any(|word| word == b"COMMIT") {
-                    match fate.swap(0, Ordering::SeqCst) {
+                let commits = if fate.load(Ordering::SeqCst) & DECISION == 0 { &b"COMMIT"[..] } else { b"command.permitted" };
+                if sent.windows(commits.len()).any(|word| word == commits) {
+                    match fate.swap(0, Ordering::SeqCst) & !DECISION {
                         1 => return,
                         2 => {
                             server.write_all(sent).await.unwrap();
@@ -177,4 +189,41 @@ async fn a_queued_request_is_read_back_alike() {
     }
     assert_eq!(store.count("SELECT count(*) FROM attempts").await, 1);
     between.next_commit(Fate::Passes);
+}
+
+#[tokio::test]
+async fn what_is_decided_as_it_arrives_is_read_back_alike() {
+    let store = Store::new().await;
+    let between = Between::new();
+    let storage = store.at(&between.url(&store), "main");
+    storage.register_boot().await.unwrap();
+    seasoned(&store, &storage).await;
+
+    for (fate, starts) in [(Fate::IsLost, 0), (Fate::IsDoneUnheard, 1), (Fate::ArrivesLate, 1)] {
+        let before = store.count("SELECT count(*) FROM attempts").await;
+        let transaction = store.transaction(&super::support::room());
+        let (work, pending) = starting_as_it_arrives(&store, &storage, &transaction).await;
+        between.next_decision(fate);
+        let started = work.done_starting(pending).await;
+        between.next_commit(Fate::Passes);
+        let begun = store.count("SELECT count(*) FROM attempts").await - before;
+        if let Ok(started) = &started {
+            assert!(started.warrant.is_some(), "{fate:?}");
+        }
+        assert_eq!(
+            i64::from(started.is_ok()),
+            begun,
+            "{fate:?}: a warrant for what stands there, and for nothing else"
+        );
+        if !matches!(fate, Fate::ArrivesLate) {
+            assert_eq!(begun, starts, "{fate:?}");
+        }
+        // Either way the event is known: what did not start waits in the inbox, once.
+        assert_eq!(storage.store_transaction(&transaction).await.unwrap().new, 0, "{fate:?}");
+        let waits = storage.claim(Wanted::Rows).await.unwrap();
+        assert_eq!(waits.is_some(), begun == 0, "{fate:?}");
+        if let Some(work) = waits {
+            work.done().await.unwrap();
+        }
+    }
 }

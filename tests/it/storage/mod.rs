@@ -1,5 +1,6 @@
 //! Storage on a real database: what is promised of each table family, as sentences.
 
+mod arriving;
 mod audit_log;
 mod claims;
 mod command_line;

@@ -15,7 +15,13 @@ async fn an_outcome_comes_with_its_entry_its_output_its_answer_and_a_free_lock()
     let number = warrant.number();
     let answer = message("answer/1", Some(number));
     let finished = storage
-        .finish(warrant.attempt(), &outcome(Ending::Exited { status: 2 }), Some(b"printed"), vec![answer])
+        .finish(
+            (warrant.number(), &super::support::room()),
+            warrant.attempt(),
+            &outcome(Ending::Exited { status: 2 }),
+            Some(b"printed"),
+            vec![answer],
+        )
         .await
         .unwrap();
     let Finished::Recorded(messages) = finished else { panic!("{finished:?}") };
@@ -34,9 +40,13 @@ async fn the_first_final_state_wins_and_a_later_outcome_is_an_entry_of_its_own()
     let storage = store.storage("main").await;
     let warrant = store.running(&storage, "look", "web").await;
     let first = outcome(Ending::Interrupted);
-    storage.finish(warrant.attempt(), &first, None, vec![]).await.unwrap();
+    storage
+        .finish((warrant.number(), &super::support::room()), warrant.attempt(), &first, None, vec![])
+        .await
+        .unwrap();
     let late = storage
         .finish(
+            (warrant.number(), &super::support::room()),
             warrant.attempt(),
             &outcome(Ending::Exited { status: 0 }),
             Some(b"late"),
@@ -61,7 +71,16 @@ async fn an_outcome_that_is_recorded_again_is_recorded_once() {
         || vec![message("answer/1", Some(warrant.number())), message("answer/2", Some(warrant.number()))];
     for _ in 0..3 {
         // As after a commit whose answer was lost.
-        let finished = storage.finish(warrant.attempt(), &ended, Some(b"out"), drafts()).await.unwrap();
+        let finished = storage
+            .finish(
+                (warrant.number(), &super::support::room()),
+                warrant.attempt(),
+                &ended,
+                Some(b"out"),
+                drafts(),
+            )
+            .await
+            .unwrap();
         let Finished::Recorded(messages) = finished else { panic!("{finished:?}") };
         let steps: Vec<_> = messages.iter().map(|message| message.draft.step.as_str()).collect();
         assert_eq!(steps, ["answer/1", "answer/2"]);
@@ -76,11 +95,12 @@ async fn of_two_outcomes_at_once_one_is_recorded() {
     let storage = store.storage("main").await;
     for _ in 0..20 {
         let warrant = store.running(&storage, "look", "web").await;
-        let attempt = warrant.attempt();
+        let (number, attempt) = (warrant.number(), warrant.attempt());
         let [succeeded, cancelled] = [Ending::Exited { status: 0 }, Ending::Cancelled].map(outcome);
+        let room = super::support::room();
         let (one, two) = tokio::join!(
-            storage.finish(attempt, &succeeded, None, vec![]),
-            storage.finish(attempt, &cancelled, None, vec![]),
+            storage.finish((number, &room), attempt, &succeeded, None, vec![]),
+            storage.finish((number, &room), attempt, &cancelled, None, vec![]),
         );
         let recorded =
             [one.unwrap(), two.unwrap()].iter().filter(|f| matches!(f, Finished::Recorded(_))).count();

@@ -80,7 +80,16 @@ async fn a_lock_is_held_by_one_and_the_next_starts_when_it_is_free() {
     // Another lock is nobody's concern.
     let other = store.running(&storage, "deploy", "api").await;
 
-    storage.finish(first.attempt(), &outcome(Ending::Exited { status: 0 }), None, vec![]).await.unwrap();
+    storage
+        .finish(
+            (first.number(), &super::support::room()),
+            first.attempt(),
+            &outcome(Ending::Exited { status: 0 }),
+            None,
+            vec![],
+        )
+        .await
+        .unwrap();
     let mut work = storage.claim(Wanted::Anything).await.unwrap().unwrap();
     assert_eq!(work.queued().unwrap().number, second);
     let start = store.start(&mut work, second, "deploy", "web").await;
@@ -102,7 +111,16 @@ async fn those_who_wait_for_a_lock_get_it_in_their_order() {
         waiting.push(number);
     }
     for number in waiting {
-        storage.finish(holder.attempt(), &outcome(Ending::Exited { status: 0 }), None, vec![]).await.unwrap();
+        storage
+            .finish(
+                (holder.number(), &super::support::room()),
+                holder.attempt(),
+                &outcome(Ending::Exited { status: 0 }),
+                None,
+                vec![],
+            )
+            .await
+            .unwrap();
         // Whoever comes at this moment stands at the end of the line.
         let (late, _, start) = store.starting(&storage, "deploy", "web").await;
         assert!(matches!(start, Start::Busy { .. }));
