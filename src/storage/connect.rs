@@ -18,6 +18,8 @@ pub struct Storage {
 
 pub(super) struct Inner {
     pub(super) pool: PgPool,
+    /// For searches: their plan depends on what is searched for.
+    pub(super) searches: PgPool,
     pub(super) options: PgConnectOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
@@ -42,23 +44,15 @@ impl Storage {
         random: Arc<dyn Random>,
     ) -> Result<Self, Error> {
         let options = options(url)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(24)
-            .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > STALE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options.clone());
+        // On the path of a command every statement is the same each time, and planning it takes longer than doing it.
+        let planned_once = options.clone().options([("plan_cache_mode", "force_generic_plan")]);
+        let every_day = pool(24).connect_lazy_with(planned_once);
+        let searches = pool(4).connect_lazy_with(options.clone());
         let boot = BootId(random.uuid());
         Ok(Self {
             inner: Arc::new(Inner {
-                pool,
+                pool: every_day,
+                searches,
                 options,
                 clock,
                 random,
@@ -90,6 +84,7 @@ impl Storage {
     /// waited for. Without [`Storage::leave`] before it, this is a death.
     pub async fn close(&self) {
         self.inner.presence.let_go().await;
+        self.inner.searches.close().await;
         self.inner.pool.close().await;
     }
 
@@ -97,9 +92,30 @@ impl Storage {
         &self.inner.pool
     }
 
+    /// The connections for questions with many optional parts, each of which is planned for itself.
+    pub(super) fn searches(&self) -> &PgPool {
+        &self.inner.searches
+    }
+
     pub(super) async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
         self.pool().begin().await.doing(doing)
     }
+}
+
+/// A pool whose connections are tried before they are used, where they were idle for a while.
+fn pool(largest: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(largest)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > STALE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 impl std::fmt::Debug for Storage {

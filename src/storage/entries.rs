@@ -83,7 +83,7 @@ impl Storage {
             before,
             limit + 1,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.searches())
         .await
         .doing(DOING)?;
         let is_cut = i64::try_from(rows.len()).is_ok_and(|count| count > limit);
