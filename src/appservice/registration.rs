@@ -286,6 +286,7 @@ mod tests {
             time_zone: jiff::tz::TimeZone::UTC,
             stale_after: jiff::SignedDuration::from_mins(5),
             absence: jiff::SignedDuration::from_mins(1),
+            keep_events: jiff::SignedDuration::from_hours(720),
             grace: jiff::SignedDuration::from_secs(30),
             runs: 32,
             request_bytes: 1 << 24,

@@ -43,6 +43,9 @@ pub struct Settings {
     pub stale_after: SignedDuration,
     /// `[limits] absence`: after a longer one, each room is told of it. Default 1 minute.
     pub absence: SignedDuration,
+    /// `[limits] keep_event_days`: how long events that are done with are known, so that a repeated one is passed over;
+    /// those that carried a command are known for ever. Default 30 days.
+    pub keep_events: SignedDuration,
     /// `[limits] grace`: how long running commands may take to finish at a stop. Default 30 s.
     pub grace: SignedDuration,
     /// `[limits] runs`: how many processes may run at once. Default 32.

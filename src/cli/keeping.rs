@@ -118,6 +118,7 @@ impl Keeper {
         keepers.spawn(self.clone().watch());
         keepers.spawn(self.clone().call_for_the_backlog());
         keepers.spawn(self.clone().keep_rooms(drifted));
+        keepers.spawn(super::pruning::keep_pruning(Arc::clone(&self.house)));
         keepers.spawn(self.reload());
         keepers
     }

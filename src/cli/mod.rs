@@ -17,6 +17,7 @@ mod folder;
 mod keeping;
 mod migrate;
 mod new;
+mod pruning;
 mod registration;
 mod serve;
 mod telemetry;

@@ -13,9 +13,13 @@ use super::{
 use crate::{
     catalogue::{Answers, Room},
     matrix,
-    model::{Event, State},
+    model::{Event, SignedDuration, State},
     storage::{ContentKind, Error, InboxRow, Member, Membership, Request, Work},
 };
+
+/// A change that says it is older than this is a repetition or came very late: the homeserver knows what holds now.
+/// It must be shorter than what `keep_event_days` may be, because after that a repeated event is not known as one.
+const OLD: SignedDuration = SignedDuration::from_hours(24);
 
 /// The power to redact what others wrote, as our rooms ask for it.
 const REDACT: i64 = 100;
@@ -25,7 +29,8 @@ pub const GIVEN_UP: &str = "it failed three times; the server's log has the reas
 
 /// Takes an event that is no message to its commit.
 pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> Result<(), Error> {
-    let Incoming { event_id, room_id, sender, kind, .. } = incoming;
+    let Incoming { event_id, room_id, sender, kind, claimed_at } = incoming;
+    let is_old = work.now().duration_since(claimed_at) > OLD;
     let in_force = house.current.get();
     let standing = work.standing(&room_id, &sender).await?;
     let ours =
@@ -41,7 +46,13 @@ pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> 
     };
     match kind {
         Kind::Member { user, membership } => {
-            member(house, &mut work, &room_id, &sender, user, &membership).await?;
+            // Who is let in by something old is looked up first; who is put out is put out.
+            if is_old {
+                house.look_at(&room_id);
+            }
+            if !(is_old && membership == "join") {
+                member(house, &mut work, &room_id, &sender, user, &membership).await?;
+            }
         }
         Kind::Edit { target, text } => {
             edited(&mut work, room, &room_id, &event_id, &sender, &target, &text).await?;
@@ -51,7 +62,7 @@ pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> 
             redacted(&mut work, room, &room_id, &event_id, by, &target).await?;
         }
         Kind::State { event_type, content } => {
-            if event_type == "m.room.power_levels" {
+            if event_type == "m.room.power_levels" && !is_old {
                 work.set_power_levels(&room_id, &content).await?;
             }
             house.look_at(&room_id);

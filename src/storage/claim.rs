@@ -70,16 +70,23 @@ impl Storage {
 async fn row(tx: &mut Transaction<'static, Postgres>) -> Result<Option<(Subject, i32)>, Error> {
     let row = sqlx::query!(
         r#"
-        WITH lane AS MATERIALIZED (
+        WITH RECURSIVE waiting AS (
+            -- From one lane that has something to do to the next, by the index: what it costs has nothing to do
+            -- with how many lanes there ever were.
+            (SELECT i.lane, i.id FROM inbox i WHERE i.state = 'pending' ORDER BY i.lane, i.id LIMIT 1)
+            UNION ALL
+            SELECT next.lane, next.id FROM waiting w, LATERAL (
+                SELECT i.lane, i.id FROM inbox i
+                WHERE i.state = 'pending' AND i.lane > w.lane
+                ORDER BY i.lane, i.id LIMIT 1
+            ) AS next
+        ), lane AS MATERIALIZED (
+            -- The oldest that is free; LATERAL, so that lanes are tried one by one and exactly one is locked.
             -- No key update: the inbox's foreign key must still find the lane, or arrivals would wait for us.
-            SELECT l.lane
-            FROM lanes l, LATERAL (
-                SELECT i.id FROM inbox i
-                WHERE i.lane = l.lane AND i.state = 'pending'
-                ORDER BY i.id LIMIT 1
-            ) AS oldest
-            ORDER BY oldest.id LIMIT 1
-            FOR NO KEY UPDATE OF l SKIP LOCKED
+            SELECT held.lane
+            FROM (SELECT lane FROM waiting ORDER BY id) AS oldest,
+            LATERAL (SELECT l.lane FROM lanes l WHERE l.lane = oldest.lane FOR NO KEY UPDATE SKIP LOCKED) AS held
+            LIMIT 1
         )
         SELECT id, source, external_id, lane, claimed_at AS "claimed_at: SqlTime",
                received_at AS "received_at: SqlTime", raw AS "raw!", failures

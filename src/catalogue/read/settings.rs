@@ -80,12 +80,13 @@ pub(in crate::catalogue) fn settings(
     }
 
     let (mut stale_after, mut absence, mut grace) = (None, None, None);
-    let (mut runs, mut request_bytes) = (None, None);
+    let (mut runs, mut request_bytes, mut keep_event_days) = (None, None, None);
     if let Some(mut limits) = file.section("limits", "[limits]") {
         stale_after = limits.duration("stale_after");
         absence = limits.duration("absence");
         grace = limits.duration("grace");
         runs = limits.integer("runs", 1, 10_000);
+        keep_event_days = limits.integer("keep_event_days", 2, 3_650);
         request_bytes = limits.bytes("request_bytes");
         limits.finish();
     }
@@ -138,6 +139,7 @@ pub(in crate::catalogue) fn settings(
         time_zone: time_zone.unwrap_or(TimeZone::UTC),
         stale_after: SignedDuration::from_secs(stale_after.unwrap_or(300)),
         absence: SignedDuration::from_secs(absence.unwrap_or(60)),
+        keep_events: SignedDuration::from_hours(24 * keep_event_days.map_or(30, |days| days.value)),
         grace: SignedDuration::from_secs(grace.unwrap_or(30)),
         runs: runs.and_then(|runs| usize::try_from(runs.value).ok()).unwrap_or(32),
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),

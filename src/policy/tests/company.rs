@@ -162,6 +162,7 @@ fn settings() -> Settings {
         time_zone: jiff::tz::TimeZone::UTC,
         stale_after: SignedDuration::from_mins(5),
         absence: SignedDuration::from_mins(1),
+        keep_events: SignedDuration::from_hours(720),
         grace: SignedDuration::from_secs(30),
         runs: 32,
         request_bytes: 1 << 24,

@@ -152,3 +152,53 @@ async fn many_workers_do_each_row_once_and_each_lane_in_order() {
         assert!(of_lane.is_sorted(), "{of_lane:?}");
     }
 }
+
+#[tokio::test]
+async fn claiming_costs_the_same_however_many_rooms_were_ever_heard_of() {
+    let store = Store::new().await;
+    let storage = store.storage("main").await;
+    let superuser = store.database.superuser();
+    sqlx::query(
+        "INSERT INTO lanes SELECT '!heard-of-once-' || n || ':example.org' FROM generate_series(1, 10000) n",
+    )
+    .execute(&superuser)
+    .await
+    .unwrap();
+    sqlx::query("ANALYZE").execute(&superuser).await.unwrap();
+    let touched = "SELECT COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0)
+                   FROM pg_stat_user_tables WHERE relname = 'lanes'";
+    let lanes: Vec<_> = (0..5).map(|lane| format!("!{lane}:example.org")).collect();
+    for (number, lane) in lanes.iter().enumerate() {
+        let event = format!("${number}");
+        storage.store_transaction(&transaction(&event, &[(lane, &event)])).await.unwrap();
+    }
+    settled(&store, touched).await;
+    let before = store.count(touched).await;
+    let mut held = Vec::new();
+    for number in 0..5 {
+        let work = storage.claim(Wanted::Rows).await.unwrap().unwrap();
+        assert_eq!(event(&work), format!("${number}"));
+        held.push(work);
+    }
+    assert!(storage.claim(Wanted::Rows).await.unwrap().is_none());
+    for work in held {
+        work.done().await.unwrap();
+    }
+    storage.close().await;
+    settled(&store, touched).await;
+    let read = store.count(touched).await - before;
+    assert!(read < 100, "six claims read {read} of 10,005 lanes");
+}
+
+/// Waits until the statistics stand still: each session tells of what it did a moment later.
+async fn settled(store: &Store, count: &'static str) {
+    let mut last = store.count(count).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let now = store.count(count).await;
+        if now == last && now > 0 {
+            return;
+        }
+        last = now;
+    }
+}

@@ -9,6 +9,7 @@ mod instances;
 mod knowledge;
 mod lost_commits;
 mod outbox;
+mod pruning;
 mod rights;
 mod rooms;
 mod runs;
