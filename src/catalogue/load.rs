@@ -41,7 +41,31 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
     let problems = Problems::default();
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let Some(files) = read_files(&folder, &problems) else { return Err(problems.into_sorted()) };
+    from_files(folder, files, environment, problems, true)
+}
 
+/// Reads a version of an ops folder that was in force, from its files as they were kept: without secrets.
+///
+/// # Errors
+///
+/// Every mistake, by file and line: it may have been written for an earlier version of Quarterdeck.
+pub fn load_kept(
+    files: BTreeMap<String, Vec<u8>>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Ops, Vec<Mistake>> {
+    let problems = Problems::default();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let files = files.into_iter().map(|(path, bytes)| (path, text(bytes))).collect();
+    from_files(PathBuf::from("/"), files, environment, problems, false)
+}
+
+fn from_files(
+    folder: PathBuf,
+    files: BTreeMap<String, String>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    problems: Problems,
+    with_secrets: bool,
+) -> Result<Ops, Vec<Mistake>> {
     let mut references = References::default();
     let mut everything = Everything::default();
     let settings = files
@@ -91,6 +115,9 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
             ),
             _ => {}
         }
+    }
+    if !with_secrets {
+        references.secrets.clear();
     }
     links::resolve(&mut everything, &mut rooms, &references, &problems);
 

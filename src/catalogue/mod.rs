@@ -25,7 +25,7 @@ pub use declared::{
     Room, Run, RunKind, SecretSource, System, Team,
 };
 pub use links::is_subject;
-pub use load::load;
+pub use load::{load, load_kept};
 pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, nearest, one_of};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};

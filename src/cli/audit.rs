@@ -1,14 +1,14 @@
 //! `quarterdeck audit`: reads the audit log, and records that it was read.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use jiff::{SignedDuration, Timestamp};
 use ruma::OwnedRoomId;
 
+use super::logged;
 use crate::{
     audit,
-    model::{Block, Clock as _, Event, Message, RequestNumber, Secret, Span, SystemClock, SystemRandom},
+    model::{Block, Clock as _, Message, RequestNumber, Span, SystemClock},
     storage::{Filter, Recorded, Storage},
 };
 
@@ -67,13 +67,8 @@ struct Show {
 impl Options {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let settings = super::read_ops(&self.ops)?.settings;
-        let url = settings.database_url.context(
-            "the database's URL is not known. Set QUARTERDECK_DATABASE_URL, or `url` under [database] in quarterdeck.toml",
-        )?;
         super::runtime()?.block_on(async {
-            let clock = Arc::new(SystemClock);
-            let storage =
-                Storage::connect(&Secret::new(url), &settings.instance, clock, Arc::new(SystemRandom))?;
+            let storage = logged::connect(settings)?;
             let read = match self.what {
                 What::List(list) => list.run(&storage).await,
                 What::Show(show) => show.run(&storage).await,
@@ -90,11 +85,12 @@ impl List {
             Some(room) => Some(room_id(storage, room).await?),
             None => None,
         };
-        let since = self.since.as_deref().map(|since| moment(since, SystemClock.now())).transpose()?;
+        let since =
+            self.since.as_deref().map(|since| logged::moment(since, SystemClock.now())).transpose()?;
         let query = self.query();
         let filter = Filter { room, request: self.request, kind: self.kind, sender: self.sender, since };
         // Recorded before it is shown: what was read without a record would be unrecorded for ever.
-        record(storage, query).await?;
+        logged::record(storage, query).await?;
         let page = storage.entries(&filter, None, self.limit).await?;
         for recorded in &page.entries {
             if self.json {
@@ -128,7 +124,7 @@ impl Show {
         let Some(request) = storage.request(self.number).await? else {
             anyhow::bail!("there is no request {}", self.number);
         };
-        record(storage, format!("request {}", self.number)).await?;
+        logged::record(storage, format!("request {}", self.number)).await?;
         let (entries, contents) = storage.story(self.number).await?;
         if self.json {
             for recorded in &entries {
@@ -151,31 +147,6 @@ async fn room_id(storage: &Storage, room: &str) -> anyhow::Result<OwnedRoomId> {
     let keys = keys.join(", ");
     let found = bound.iter().find(|(key, _)| key == room).map(|(_, id)| id.clone());
     found.with_context(|| format!("no room `{room}` is bound; there are: {keys}"))
-}
-
-/// A time as it was given, or so long ago.
-fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok());
-    let ago = match days {
-        Some(days) => SignedDuration::from_hours(days.saturating_mul(24).min(24 * 365 * 1_000)),
-        None => text.parse::<SignedDuration>().with_context(|| {
-            format!("`{text}` is neither a time (2026-11-23T12:00:00Z) nor a length of time (2h, 7d)")
-        })?,
-    };
-    Ok(now.checked_sub(ago)?)
-}
-
-/// Records that the log is being read, by the operating system's user.
-async fn record(storage: &Storage, query: String) -> anyhow::Result<()> {
-    let uid = nix::unistd::Uid::effective();
-    let user =
-        nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let by = format!("{user} at {host}");
-    Ok(storage.record(None, None, Event::AuditRead { by, query }).await?)
 }
 
 fn json(recorded: &Recorded) -> anyhow::Result<String> {
@@ -215,16 +186,6 @@ fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_given_as_such_or_as_so_long_ago() {
-        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        let at = |text: &str| moment(text, now).unwrap().to_string();
-        assert_eq!(at("2026-11-22T00:00:00Z"), "2026-11-22T00:00:00Z");
-        assert_eq!(at("2h"), "2026-11-23T10:00:00Z");
-        assert_eq!(at("7d"), "2026-11-16T12:00:00Z");
-        moment("yesterday", now).unwrap_err();
-    }
 
     #[test]
     fn what_was_sent_does_not_steer_the_terminal() {

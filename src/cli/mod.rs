@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{catalogue::Mistake, dispatch::InForce};
 
+mod access;
 mod audit;
 mod check;
 mod console;
@@ -15,10 +16,12 @@ mod doctor;
 mod exec_run;
 mod folder;
 mod keeping;
+mod logged;
 mod migrate;
 mod new;
 mod pruning;
 mod registration;
+mod rules;
 mod serve;
 mod telemetry;
 mod r#try;
@@ -48,6 +51,10 @@ enum Command {
     New(new::Options),
     /// Sits in a room from a terminal, or sends one command and waits for its outcome
     Console(console::Options),
+    /// Prints who could do what, with the approvals needed
+    Access(access::Options),
+    /// Tries rules on the past
+    Rules(rules::Options),
     /// Reads the audit log
     Audit(audit::Options),
     /// Checks an installation and says how to mend what is wrong
@@ -67,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Try(options) => options.run(),
         Command::New(options) => options.run(),
         Command::Console(options) => options.run(),
+        Command::Access(options) => options.run(),
+        Command::Rules(options) => options.run(),
         Command::Audit(options) => options.run(),
         Command::Doctor(options) => options.run(),
         Command::ExecRun(options) => options.run(),

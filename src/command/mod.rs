@@ -15,6 +15,7 @@ mod parse;
 mod phrase;
 mod pills;
 mod recognise;
+mod samples;
 mod spell;
 mod structured;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use mistake::Mistake;
 pub use parse::{Parsed, parse};
 pub use pills::{Pill, Target};
 pub use recognise::{Line, Recognised, recognise};
+pub use samples::samples;
 pub use spell::{say, usage};
 pub use structured::Structured;
 pub use validate::{validate, warnings};

@@ -62,6 +62,20 @@ impl Rules {
     /// Every mistake that was found: names that clash with reserved ones, texts that are no Cedar,
     /// rules without `@id` or `@says`, rules that name what does not exist.
     pub fn compile(ops: &Ops) -> Result<Self, Vec<Mistake>> {
+        Self::build(ops, true)
+    }
+
+    /// Compiles a version that was in force: as [`Rules::compile`], without what only a folder that is to come into
+    /// force must satisfy, which may not have been asked for then.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake that keeps it from being compiled.
+    pub fn compile_kept(ops: &Ops) -> Result<Self, Vec<Mistake>> {
+        Self::build(ops, false)
+    }
+
+    fn build(ops: &Ops, to_come: bool) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = reserved_names(ops);
         let text = schema::generate(ops);
         let schema = match Schema::from_cedarschema_str(&text) {
@@ -106,8 +120,10 @@ impl Rules {
             })
             .collect();
         mistakes.extend(lint::lint(ops, &policies, &rules, &schema, &world));
-        mistakes.extend(prove::prove(&policies, &rules));
-        mistakes.extend(rehearse::unknown_names(ops, &rules, &groups, &world));
+        if to_come {
+            mistakes.extend(prove::prove(&policies, &rules));
+            mistakes.extend(rehearse::unknown_names(ops, &rules, &groups, &world));
+        }
         for mistake in &mut mistakes {
             mistake.mend = read::sentence(&mistake.mend);
         }
@@ -133,7 +149,7 @@ impl Rules {
             digest,
             found: Vec::new(),
         };
-        if let Some(mistake) = warn::nobody_reloads(&compiled, ops) {
+        if let Some(mistake) = warn::nobody_reloads(&compiled, ops).filter(|_| to_come) {
             return Err(vec![mistake]);
         }
         warnings.extend(prove::unasked(&compiled.policies, &compiled.known));

@@ -13,6 +13,7 @@
 //!
 //! How rules are written: `docs/rules.md`.
 
+mod access;
 mod compile;
 mod decide;
 mod explain;
@@ -32,6 +33,7 @@ mod wait;
 mod warn;
 mod world;
 
+pub use access::{Access, Samples};
 pub use compile::{Remedy, Rules};
 pub use decide::{Decision, Permit, Refusal, Why};
 pub use explain::{Answer, Explanation, Told};

@@ -1,0 +1,138 @@
+//! Who could do what: team by command by environment, with the approvals needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{OwnedUserId, UserId};
+
+use super::{
+    Action, Decision, Question, Rules, Wait,
+    names::{USER, leads_of},
+};
+use crate::{
+    catalogue::{Command, Join, Ops, Room, RunKind, Team},
+    model::{Invocation, Timestamp},
+};
+
+/// Something that somebody could do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Access {
+    /// A team, a team's leads (`web-leads`), or a person whom a rule names.
+    pub who: String,
+    /// The command.
+    pub command: String,
+    /// The environment of what it acts on, if it has one.
+    pub environment: Option<String>,
+    /// The system that it acts on, if it does on one.
+    pub system: Option<String>,
+    /// What it needs: nothing, or `1 of leads`, `confirmation`.
+    pub needs: Vec<String>,
+}
+
+/// Makes invocations of a command to try: a function from above, where the grammar is.
+pub type Samples<'a> = &'a dyn Fn(&Command, &UserId) -> Vec<Invocation>;
+
+impl Rules {
+    /// What members and leads of each team could do at that time, and those whom rules name, in the rooms they are in.
+    ///
+    /// A team is tried with somebody who is in it and in no other. Where several arguments or rooms give several
+    /// answers, the one that needs least counts.
+    pub fn access(&self, ops: &Ops, now: Timestamp, samples: Samples<'_>) -> BTreeSet<Access> {
+        let mut found = BTreeMap::new();
+        for (who, somebody, groups, team) in self.somebodies(ops) {
+            for command in ops.commands.values().filter(|it| !matches!(it.run.kind, RunKind::Builtin)) {
+                let rooms: Vec<_> =
+                    ops.rooms.values().filter(|room| is_for(room, command, team.as_deref())).collect();
+                for invocation in samples(command, &somebody) {
+                    for room in &rooms {
+                        let action = Action::Run(&invocation);
+                        let question = Question {
+                            elevated: &groups,
+                            ..Question::new(&somebody, 0, &room.key, now, action)
+                        };
+                        let needs = match self.decide(&question) {
+                            Decision::Permitted(_) => Vec::new(),
+                            Decision::Waits(wait) => needs(&wait),
+                            Decision::Refused(_) => continue,
+                        };
+                        let subject = invocation.subject.clone();
+                        let least = found
+                            .entry((who.clone(), command.name.clone(), subject))
+                            .or_insert_with(|| needs.clone());
+                        if needs.len() < least.len() {
+                            *least = needs;
+                        }
+                    }
+                }
+            }
+        }
+        let told = found.into_iter().map(|((who, command, subject), needs)| {
+            let (system, environment) = match subject {
+                Some(subject) => match subject.split_once('@') {
+                    Some((system, environment)) => (Some(system.to_owned()), Some(environment.to_owned())),
+                    None => (Some(subject), None),
+                },
+                None => (None, None),
+            };
+            Access { who, command, environment, system, needs }
+        });
+        told.collect()
+    }
+
+    /// Somebody for each team, for its leads, and those whom rules name: as what they are shown, who, in which group,
+    /// of which team.
+    fn somebodies(&self, ops: &Ops) -> Vec<(String, OwnedUserId, BTreeSet<String>, Option<String>)> {
+        let mut all = Vec::new();
+        for team in ops.teams.values() {
+            let Some(somebody) = somebody(team) else { continue };
+            let mut add = |group: String| {
+                let groups = BTreeSet::from([group.clone()]);
+                all.push((group, somebody.clone(), groups, Some(team.key.clone())));
+            };
+            add(team.key.clone());
+            if !team.leads.is_empty() {
+                add(leads_of(&team.key));
+            }
+        }
+        let named: BTreeSet<_> = self
+            .policies
+            .policies()
+            .flat_map(cedar_policy::Policy::entity_literals)
+            .filter(|uid| *uid.type_name() == *USER)
+            .filter_map(|uid| UserId::parse(uid.id().unescaped()).ok())
+            .collect();
+        all.extend(named.into_iter().map(|who| (who.to_string(), who, BTreeSet::new(), None)));
+        all
+    }
+}
+
+/// Somebody of a team's homeserver who is nobody yet.
+fn somebody(team: &Team) -> Option<OwnedUserId> {
+    UserId::parse(format!("@somebody:{}", team.homeservers.first()?)).ok()
+}
+
+/// Whether people of a team, or whoever comes, may have a command in a room.
+fn is_for(room: &Room, command: &Command, team: Option<&str>) -> bool {
+    let comes_in = room.join == Join::Open || team.is_none_or(|team| room.teams.iter().any(|it| it == team));
+    comes_in && room.commands.contains(&command.name)
+}
+
+fn needs(wait: &Wait) -> Vec<String> {
+    let approvals = wait.needs.iter().flat_map(|need| &need.of).map(|of| (of.team.clone(), of.count));
+    let mut most: BTreeMap<String, i64> = BTreeMap::new();
+    for (team, count) in approvals {
+        let so_far = most.entry(team).or_default();
+        *so_far = count.max(*so_far);
+    }
+    let mut needs: Vec<_> = most
+        .into_iter()
+        .map(
+            |(team, count)| {
+                if team == "total" { format!("{count} others") } else { format!("{count} of {team}") }
+            },
+        )
+        .collect();
+    if !wait.confirm.is_empty() {
+        needs.push("confirmation".to_owned());
+    }
+    needs
+}
