@@ -48,12 +48,9 @@ impl Options {
                 }
                 writeln!(out, "{} {}", self.folder.display(), summary(&ops, &rules, warnings.len()))?;
                 if self.mutate {
-                    let tried = counted(rehearsal.len(), "question");
-                    writeln!(
-                        out,
-                        "{} go unnoticed by {tried} of rule tests",
-                        counted(survivors.len(), "change")
-                    )?;
+                    let (survived, asked) = (survivors.len(), rehearsal.len());
+                    let (changes, questions) = (counted(survived, "change"), counted(asked, "question"));
+                    writeln!(out, "unnoticed by {questions} of the rule tests: {changes}")?;
                 }
                 Ok(if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
@@ -165,6 +162,15 @@ mod tests {
             shown(&mistake, ""),
             "rooms/deploy.toml:3: no command is called \"depoly\"\n    Did you mean \"deploy\"?\n"
         );
+    }
+
+    #[test]
+    fn the_example_company_has_a_case_for_every_rule() {
+        let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/example/ops");
+        let (ops, rules) = folder::read(&example).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let rehearsal = folder::rehearse(&ops, &rules);
+        assert_eq!(rehearsal.unreached(), Vec::<String>::new());
+        assert_eq!(rehearsal.survivors(), []);
     }
 
     #[test]
