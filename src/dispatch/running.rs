@@ -30,6 +30,8 @@ use crate::{
 const A_MOMENT: Duration = Duration::from_secs(2);
 /// How long a request may wait for its lock or a place: who asked for it an hour ago no longer looks.
 const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
+/// How long what nobody waits for waits after an answer.
+const A_BREATH: Duration = Duration::from_millis(20);
 /// From this length on, a run's answer makes a sound for the one who asked.
 const WAITED_FOR: SignedDuration = SignedDuration::from_secs(30);
 
@@ -67,8 +69,11 @@ async fn watched(house: Arc<House>, warrant: Warrant, about: About) {
         let message = speech::lost(number, &command.name);
         let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
         let ran = Ran { number, attempt, outcome, kept: Vec::new() };
-        record(&house, &address.room, &ran, vec![answer]).await;
+        let recorded = record(&house, &address.room, &ran, vec![answer]).await;
         house.storage.bell().ring();
+        if recorded {
+            tidy(house, ran).await;
+        }
     }
 }
 
@@ -184,14 +189,29 @@ async fn run(house: Arc<House>, warrant: Warrant, about: About) {
     };
     let (ran, marked) = marked;
     let drafts = drafts(&house, &command, &ran, &about, marked);
-    record(&house, &about.address.room, &ran, drafts).await;
+    let recorded = record(&house, &about.address.room, &ran, drafts).await;
     let others_may_wait = command.run.lock.is_some() || house.is_full();
     drop(about.place);
     if others_may_wait {
         house.storage.bell().ring();
     }
-    // The answer is on its way: now nobody waits for this.
-    house.executor.warm();
+    if recorded {
+        tidy(house, ran).await;
+    }
+}
+
+/// What is left to do when the answer is on its way, and is not to stand in that way: the machine's cores are the
+/// homeserver's for a moment.
+async fn tidy(house: Arc<House>, ran: Ran) {
+    tokio::time::sleep(A_BREATH).await;
+    let tidied = tokio::task::spawn_blocking(move || {
+        if let Err(error) = house.executor.forget(ran.attempt) {
+            tracing::warn!(number = %ran.number, %error, "could not remove what was spooled of a run");
+        }
+        house.executor.warm();
+    });
+    // A panic in there has been told, and costs a folder.
+    let _ = tidied.await;
 }
 
 /// Puts the mark of a running command on its message. Decoration: where it fails, nothing is lost.
@@ -229,8 +249,8 @@ fn drafts(house: &House, command: &Command, ran: &Ran, about: &About, marked: bo
     drafts
 }
 
-/// Records an outcome, however long the database is away; then the spool may go.
-async fn record(house: &House, room: &RoomId, ran: &Ran, drafts: Vec<OutboxDraft>) {
+/// Records an outcome, however long the database is away. Says whether the spool may go.
+async fn record(house: &House, room: &RoomId, ran: &Ran, drafts: Vec<OutboxDraft>) -> bool {
     let kept = (!ran.kept.is_empty()).then_some(&ran.kept[..]);
     let mut pause = Duration::from_millis(100);
     loop {
@@ -244,7 +264,7 @@ async fn record(house: &House, room: &RoomId, ran: &Ran, drafts: Vec<OutboxDraft
                 } else {
                     tracing::warn!(number = %ran.number, "a run ended after its request had been given a final state");
                 }
-                break;
+                return true;
             }
             // The outcome is known, and nobody else knows it: it is worth waiting for.
             Err(error) if error.is_away() => {
@@ -255,12 +275,9 @@ async fn record(house: &House, room: &RoomId, ran: &Ran, drafts: Vec<OutboxDraft
             Err(error) => {
                 // What was spooled stays, and the next start calls the run interrupted.
                 tracing::error!(number = %ran.number, %error, "an outcome could not be recorded");
-                return;
+                return false;
             }
         }
-    }
-    if let Err(error) = house.executor.forget(ran.attempt) {
-        tracing::warn!(number = %ran.number, %error, "could not remove what was spooled of a run");
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(3);
 const UNKILLABLE: Duration = Duration::from_secs(10);
 /// How long output is still read when the whole group has ended and something that left it holds the pipe.
 const AFTERTHOUGHT: Duration = Duration::from_millis(200);
+/// How much output is written without a thread of its own, in bytes.
+const A_FEW_LINES: usize = 4 << 10;
 /// How often a group that should end is looked at.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -116,7 +118,14 @@ impl Collector<'_> {
             return;
         }
         self.sink.output(&shown);
-        // Files are written on a thread that may wait for the disk.
+        // A few lines go into the kernel's memory at once; another thread would take longer to wake.
+        if shown.len() <= A_FEW_LINES
+            && let Some(keeper) = &mut self.keeper
+        {
+            keeper.push(&shown);
+            return;
+        }
+        // More is written on a thread that may wait for the disk.
         if let Some(mut keeper) = self.keeper.take() {
             self.keeper = tokio::task::spawn_blocking(move || {
                 keeper.push(&shown);
