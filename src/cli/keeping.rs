@@ -73,7 +73,7 @@ pub fn decide_or_store(house: &Arc<House>, not_stored: &Arc<Notify>, stop: &Canc
             let stored = if stop.is_cancelled() {
                 house.storage.store_transaction(&transaction).await
             } else {
-                dispatch::arrive(&house, &transaction).await
+                dispatch::arrive(&house, transaction).await
             };
             if stored.is_err() {
                 not_stored.notify_one();

@@ -3,7 +3,10 @@
 //! Whoever asks waits for each commit. The pipeline is the same as for what was taken from the inbox, and where the
 //! short way does not lead through, nothing was written, and the event goes into the inbox like all others.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
+
+use ruma::OwnedUserId;
+use serde::Deserialize;
 
 use super::{
     dispatcher::{House, caught},
@@ -15,8 +18,23 @@ use crate::{
     storage::{Error, Stored, Transaction},
 };
 
+/// What tells whose an event is.
+#[derive(Deserialize)]
+struct Head<'a> {
+    sender: OwnedUserId,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
 /// Decides a transaction's one message at once, or stores its events. When this returns, they are durable.
-pub async fn arrive(house: &Arc<House>, transaction: &Transaction) -> Result<Stored, Error> {
+pub async fn arrive(house: &Arc<House>, mut transaction: Transaction) -> Result<Stored, Error> {
+    for arrival in &mut transaction.arrivals {
+        let head: Option<Head<'_>> = serde_json::from_slice(&arrival.raw).ok();
+        // What we say comes back to us as well. Of ourselves only memberships count: somebody may have put us out.
+        arrival.is_settled =
+            head.is_some_and(|head| head.kind != "m.room.member" && house.is_ours(&head.sender));
+    }
+    let transaction = &transaction;
     if let Some(work) = house.storage.arriving(transaction)
         && !fault::inbox_first()
         && work

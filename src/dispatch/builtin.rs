@@ -188,8 +188,15 @@ async fn status(
         if let Some(raw) = spoken(&row.raw, &format!("{prefix}{line}")) {
             let external_id = format!("{}/{index}", row.external_id);
             let (lane, claimed_at) = (row.lane.clone(), row.claimed_at);
-            work.enqueue(&Arrival { source: "status".to_owned(), external_id, lane, claimed_at, raw })
-                .await?;
+            work.enqueue(&Arrival {
+                source: "status".to_owned(),
+                external_id,
+                lane,
+                claimed_at,
+                raw,
+                is_settled: false,
+            })
+            .await?;
         }
     }
     // The lines' own answers are the answer.
