@@ -288,6 +288,8 @@ mod tests {
             absence: jiff::SignedDuration::from_mins(1),
             keep_events: jiff::SignedDuration::from_hours(720),
             grace: jiff::SignedDuration::from_secs(30),
+            approval_wait: jiff::SignedDuration::from_mins(30),
+            approval_remind: jiff::SignedDuration::from_mins(10),
             runs: 32,
             request_bytes: 1 << 24,
         }

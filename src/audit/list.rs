@@ -72,6 +72,8 @@ fn request<'a>(number: RequestNumber, entries: impl Iterator<Item = &'a Recorded
         sender = sender.or(recorded.sender.as_deref());
         match event {
             Event::CommandPermitted { command, subject, .. }
+            | Event::ApprovalRequested { command, subject, .. }
+            | Event::ConfirmationRequested { command, subject, .. }
             | Event::CommandRefused { command: Some(command), subject, .. } => {
                 what = Some(action(command, subject.as_deref()));
             }

@@ -9,6 +9,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 mod words;
+mod words_of_waiting;
 
 pub use list::{line, list};
 pub use story::story;

@@ -160,6 +160,7 @@ fn a_story_has_the_command_the_decision_the_outcome_and_the_output() {
         lock: None,
         attempt: None,
         started_at: None,
+        waited: false,
         ended_at: None,
     };
     let message = story(&request, &entries, &[said, output]);

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::words_of_waiting;
 use crate::model::{Commitment, Ending, Event, Span};
 
 /// A time for a list: `2026-11-23 12:03:04`.
@@ -80,6 +81,12 @@ pub(super) fn became(event: &Event) -> Option<String> {
             Some(format!("not run: {}{}", why_not(why), rules(policies)))
         }
         Event::RunQueued { lock } => Some(format!("waits for {lock}")),
+        Event::ApprovalRequested { policies, .. } => Some(format!("waits for approval{}", rules(policies))),
+        Event::ConfirmationRequested { policies, .. } => {
+            Some(format!("waits for its sender to confirm{}", rules(policies)))
+        }
+        Event::CommandDenied { by, .. } => Some(format!("refused by {by}")),
+        Event::CommandExpired { .. } => Some("waited too long".to_owned()),
         Event::RunStarted { .. } => Some("runs".to_owned()),
         Event::RunFinished { ending, took_ms, .. } => Some(ended(ending, *took_ms)),
         Event::CommandCancelled { .. } => Some("cancelled before it started".to_owned()),
@@ -94,7 +101,7 @@ fn capital(text: &str) -> String {
 }
 
 /// ` (rules a, b)`, where there are any.
-fn rules(policies: &[String]) -> String {
+pub(super) fn rules(policies: &[String]) -> String {
     match policies {
         [] => String::new(),
         [one] => format!(" (rule {one})"),
@@ -134,6 +141,16 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             Span::text(format!(", which failed again and again: {reason}")),
         ],
         Event::RunQueued { lock } => vec![Span::text("Waits for "), Span::code(lock)],
+        Event::ApprovalRequested { .. }
+        | Event::ApprovalGiven { .. }
+        | Event::ApprovalWithdrawn { .. }
+        | Event::ApprovalRefused { .. }
+        | Event::ApprovalVoid { .. }
+        | Event::ConfirmationRequested { .. }
+        | Event::ConfirmationGiven { .. }
+        | Event::CommandDenied { .. }
+        | Event::CommandExpired { .. }
+        | Event::RunCancelRequested { .. } => words_of_waiting::told(event, text),
         Event::RunStarted { executor, secrets, attempt, .. } => {
             let mut spans = vec![Span::text(format!("Started ({executor})"))];
             if !secrets.is_empty() {

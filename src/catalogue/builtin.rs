@@ -34,6 +34,51 @@ pub fn builtins() -> Vec<Arc<Command>> {
             vec![Argument { rest: true, required: true, ..optional("words", "what to look for", name()) }],
             &["docs roll back"],
         ),
+        builtin(
+            "approve",
+            "Approves a request that waits, by its number and the first 4 digits of its digest",
+            vec![rest("words", "the request's number, unless this is its thread, and the digits")],
+            &["approve 482 9c41"],
+        ),
+        builtin(
+            "deny",
+            "Refuses a request that waits",
+            vec![rest("words", "the request's number, unless this is its thread, and the reason")],
+            &["deny 482 not before the backup"],
+        ),
+        builtin(
+            "cancel",
+            "Drops a request that waits, or stops one that runs",
+            vec![rest("words", "the request's number, unless this is its thread")],
+            &["cancel 482"],
+        ),
+        builtin(
+            "confirm",
+            "Confirms a request of yours that waits for that",
+            vec![rest("words", "the request's number, unless this is its thread")],
+            &["confirm 482"],
+        ),
+        builtin(
+            "why",
+            "Tells, without running it, which rules permit or forbid a command of yours, and what is missing",
+            vec![Argument { required: true, ..rest("line", "the command with its arguments") }],
+            &["why deploy web production"],
+        ),
+        builtin(
+            "can",
+            "The same for somebody else",
+            vec![
+                Argument { required: true, ..optional("user", "who", ArgumentType::User) },
+                Argument { required: true, ..rest("line", "the command with its arguments") },
+            ],
+            &["can @bob:example.org deploy web production"],
+        ),
+        builtin(
+            "rules",
+            "The rules in force here, in words; with a rule's name its code",
+            vec![optional("id", "the rule", name())],
+            &["rules", "rules production-is-for-leads"],
+        ),
         builtin("ping", "Answers, to show that everything works", vec![], &["ping"]),
     ]
 }
@@ -71,6 +116,12 @@ fn optional(name: &str, summary: &str, kind: ArgumentType) -> Argument {
         default: None,
         rest: false,
     }
+}
+
+/// Text that takes the remaining words of the line, and may be left out.
+fn rest(name: &str, summary: &str) -> Argument {
+    let text = ArgumentType::Text { pattern: None, min_length: 1, max_length: 1000 };
+    Argument { rest: true, ..optional(name, summary, text) }
 }
 
 fn name() -> ArgumentType {

@@ -48,6 +48,10 @@ pub struct Settings {
     pub keep_events: SignedDuration,
     /// `[limits] grace`: how long running commands may take to finish at a stop. Default 30 s.
     pub grace: SignedDuration,
+    /// `[approvals] wait`: how long a request waits for approvals or its confirmation. Default 30 minutes.
+    pub approval_wait: SignedDuration,
+    /// `[approvals] remind`: how long before the end of that time people are reminded. Default 10 minutes.
+    pub approval_remind: SignedDuration,
     /// `[limits] runs`: how many processes may run at once. Default 32.
     pub runs: usize,
     /// `[limits] request_bytes`: the largest body accepted over HTTP. Default 16 MiB.

@@ -27,7 +27,7 @@ pub async fn keep_pruning(house: Arc<House>) {
         match prune(&house).await {
             Ok((0, 0)) => {}
             Ok((events, transactions)) => {
-                tracing::info!(events, transactions, "removed old rows of the inbox")
+                tracing::info!(events, transactions, "removed old rows of the inbox");
             }
             Err(error) => tracing::warn!(%error, "old rows of the inbox stay for now"),
         }

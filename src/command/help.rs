@@ -10,8 +10,30 @@ use crate::{
     model::{Message, Span},
 };
 
+/// What a command is to somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum May {
+    /// They may run it.
+    Run,
+    /// They may, once others approve or they confirm it.
+    WithApproval,
+    /// They may not.
+    Not,
+}
+
+impl May {
+    /// What a list says of it: what may simply be run needs no mark.
+    const fn mark(self) -> Option<&'static str> {
+        match self {
+            Self::Run => None,
+            Self::WithApproval => Some("with approval"),
+            Self::Not => Some("not for you"),
+        }
+    }
+}
+
 /// What can be done in this room, or how one command is used. `may_run` tells what the reader may run.
-pub fn help(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> bool, which: Option<&str>) -> Message {
+pub fn help(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> May, which: Option<&str>) -> Message {
     let prefix = &ops.settings.prefix;
     let Some(which) = which else {
         let message =
@@ -43,14 +65,14 @@ pub fn help(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> bool, which: O
 }
 
 /// The commands of this room, a line each.
-pub fn commands(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> bool) -> Message {
+pub fn commands(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> May) -> Message {
     Message::plain().list(lines(ops, room, may_run, true))
 }
 
 fn lines(
     ops: &Ops,
     room: &Room,
-    may_run: impl Fn(&Command) -> bool,
+    may_run: impl Fn(&Command) -> May,
     builtins_as_well: bool,
 ) -> Vec<Vec<Span>> {
     let here = || room.commands.iter().filter_map(|name| ops.commands.get(name));
@@ -63,16 +85,16 @@ fn lines(
                 Span::code(format!("{}{}", ops.settings.prefix, spell::usage(command))),
                 Span::text(format!(" {}", command.summary)),
             ];
-            if !may_run(command) {
+            if let Some(mark) = may_run(command).mark() {
                 line.push(Span::text(" · "));
-                line.push(Span::emphasis("not for you"));
+                line.push(Span::emphasis(mark));
             }
             line
         })
         .collect()
 }
 
-fn one(ops: &Ops, command: &Command, may_run: bool) -> Message {
+fn one(ops: &Ops, command: &Command, may: May) -> Message {
     let prefix = &ops.settings.prefix;
     let systems: Vec<&str> = ops.systems.keys().map(String::as_str).collect();
     let rooms = std::collections::BTreeMap::new();
@@ -81,8 +103,10 @@ fn one(ops: &Ops, command: &Command, may_run: bool) -> Message {
         Span::code(format!("{prefix}{}", spell::usage(command))),
         Span::text(format!(" {}", command.summary)),
     ]);
-    if !may_run {
-        message = message.line([Span::text("The rules do not let you run it.")]);
+    match may {
+        May::Run => {}
+        May::WithApproval => message = message.line([Span::text("You may run it with somebody's approval.")]),
+        May::Not => message = message.line([Span::text("The rules do not let you run it.")]),
     }
     for line in command.help.lines().filter(|line| !line.trim().is_empty()) {
         message = message.line([Span::text(line)]);

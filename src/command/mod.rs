@@ -23,7 +23,7 @@ mod tests;
 mod validate;
 
 pub use fill::{argument_vector, fill, lock};
-pub use help::{commands, help};
+pub use help::{May, commands, help};
 pub use mistake::Mistake;
 pub use parse::{Parsed, parse};
 pub use pills::{Pill, Target};

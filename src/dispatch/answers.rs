@@ -1,6 +1,6 @@
 //! From what is said of a request to a message for the outbox.
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde_json::json;
 
 use super::speech;
@@ -67,6 +67,36 @@ impl Address {
         let mentions = if loudness == Loudness::Text { std::slice::from_ref(&self.sender) } else { &[] };
         let mut content = render::message(message, &self.place, mentions, loudness, &step);
         content[REQUEST] = json!({ "number": number, "state": state });
+        self.draft(step, Some(number), "m.room.message", content, None)
+    }
+
+    /// What asks for somebody's word: it makes a sound for exactly those. `again` is the event that it answers, where the same
+    /// prompt is shown once more.
+    pub fn prompt(
+        &self,
+        number: RequestNumber,
+        state: State,
+        round: i32,
+        again: Option<&EventId>,
+        message: &Message,
+        mentions: &[OwnedUserId],
+    ) -> OutboxDraft {
+        let again = again.map(|event| format!("/{event}")).unwrap_or_default();
+        let step = format!("request/{number}/prompt/{round}{again}");
+        let mut content = render::message(message, &self.place, mentions, Loudness::Text, &step);
+        content[REQUEST] = json!({ "number": number, "state": state });
+        self.draft(step, Some(number), "m.room.message", content, None)
+    }
+
+    /// Something that makes a sound for exactly these people.
+    pub fn loud(
+        &self,
+        step: String,
+        number: RequestNumber,
+        message: &Message,
+        mentions: &[OwnedUserId],
+    ) -> OutboxDraft {
+        let content = render::message(message, &self.place, mentions, Loudness::Text, &step);
         self.draft(step, Some(number), "m.room.message", content, None)
     }
 

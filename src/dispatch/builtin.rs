@@ -1,6 +1,6 @@
 //! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
 
-use super::{pipeline::Asked, speech};
+use super::{explain, pipeline::Asked, speech};
 use crate::{
     audit,
     catalogue::System,
@@ -91,9 +91,35 @@ async fn answer(
             _ => entries(asked, work).await,
         },
         "status" => status(asked, work, row, text("system")).await,
+        "why" => Ok(explain::why(asked, work, invocation)),
+        "can" => explain::can(asked, work, invocation).await,
+        "rules" => Ok(explain::rules(asked, text("id"))),
         other => Ok(Message::marked(StateMark::Failed).line([Span::text(format!(
             "`{other}` is built in, but nothing answers it. Tell the developers."
         ))])),
+    }
+}
+
+/// The row of a built-in that waited: what its answer needs of the event that carried it.
+pub fn row_of(request: &Request) -> InboxRow {
+    let external_id =
+        request.event_id.as_ref().map_or_else(|| request.number.to_string(), ToString::to_string);
+    let mut content = serde_json::json!({ "msgtype": "m.text" });
+    if let Some(root) = request.thread_root.as_ref().filter(|root| Some(*root) != request.event_id.as_ref()) {
+        content["m.relates_to"] = serde_json::json!({ "rel_type": "m.thread", "event_id": root });
+    }
+    let raw = serde_json::json!({
+        "event_id": external_id, "room_id": request.room, "sender": request.sender, "type": "m.room.message",
+        "origin_server_ts": request.claimed_at.as_millisecond(), "content": content,
+    });
+    InboxRow {
+        id: 0,
+        source: request.door.clone(),
+        external_id,
+        lane: request.room.to_string(),
+        claimed_at: Some(request.claimed_at),
+        received_at: request.received_at,
+        raw: raw.to_string().into_bytes(),
     }
 }
 
@@ -244,7 +270,8 @@ mod tests {
     fn every_built_in_command_has_an_answer() {
         let source = include_str!("builtin.rs");
         for command in crate::catalogue::builtins() {
-            assert!(source.contains(&format!("\"{}\" =>", command.name)), "{}", command.name);
+            let here = source.contains(&format!("\"{}\" =>", command.name));
+            assert!(here || super::super::about::Verb::of(&command.name).is_some(), "{}", command.name);
         }
     }
 }

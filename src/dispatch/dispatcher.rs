@@ -1,7 +1,7 @@
 //! The workers that claim work, and what all of them share.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,17 +9,18 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomId, UserId};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     in_force::{Current, InForce},
-    pipeline, recovery,
+    pipeline, recovery, timer,
 };
 use crate::{
     executor::Executor,
     matrix::{Homeserver, Outbox},
+    model::RequestNumber,
     storage::{Error, Storage, Wanted, Work},
 };
 
@@ -58,12 +59,36 @@ pub struct House {
 pub struct Runs {
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// What stops each, and who wanted it stopped.
+    each: Mutex<HashMap<RequestNumber, Stoppable>>,
+}
+
+/// A run that somebody may want stopped.
+#[derive(Debug)]
+struct Stoppable {
+    token: CancellationToken,
+    by: Option<OwnedUserId>,
 }
 
 impl Runs {
-    /// A token that is cancelled when the server gives up waiting.
-    pub fn cancel_token(&self) -> CancellationToken {
-        self.stop.child_token()
+    /// A token that is cancelled when the server gives up waiting, or when somebody wants this run stopped.
+    pub fn cancel_token(&self, number: RequestNumber) -> CancellationToken {
+        let token = self.stop.child_token();
+        lock(&self.each).insert(number, Stoppable { token: token.clone(), by: None });
+        token
+    }
+
+    /// Stops a run: somebody wants it. One that has ended, or that runs elsewhere, is passed over.
+    pub fn cancel(&self, number: RequestNumber, by: OwnedUserId) {
+        if let Some(run) = lock(&self.each).get_mut(&number) {
+            run.by.get_or_insert(by);
+            run.token.cancel();
+        }
+    }
+
+    /// Forgets a run that has ended. Gives who wanted it stopped, if somebody did.
+    pub fn forget(&self, number: RequestNumber) -> Option<OwnedUserId> {
+        lock(&self.each).remove(&number)?.by
     }
 
     /// Runs something to its end, whatever becomes of the one who asked.
@@ -204,7 +229,8 @@ impl Dispatcher {
     /// Works until `stop`. Work under way is taken to its commit first.
     pub async fn run(&self, stop: CancellationToken) {
         let workers = (0..WORKERS).map(|_| worker(Arc::clone(&self.house), stop.clone()));
-        futures_util::future::join_all(workers).await;
+        let workers = futures_util::future::join_all(workers);
+        tokio::join!(workers, timer::keep(Arc::clone(&self.house), stop.clone()));
     }
 }
 

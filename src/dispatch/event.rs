@@ -11,7 +11,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{appservice, model, storage::InboxRow};
 
 /// An event, as far as every kind of event goes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Incoming {
     /// Its id.
     pub event_id: OwnedEventId,
@@ -26,7 +26,7 @@ pub struct Incoming {
 }
 
 /// What an event is to us.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// A message, with its content.
     Message(Value),
@@ -36,6 +36,13 @@ pub enum Kind {
         target: OwnedEventId,
         /// The new text.
         text: String,
+    },
+    /// A reaction to an event.
+    Reaction {
+        /// The event.
+        target: OwnedEventId,
+        /// The sign, without what only chooses its look.
+        key: String,
     },
     /// A message redacted.
     Redaction {
@@ -114,6 +121,7 @@ impl Incoming {
         let kind = match (raw.event_type.as_str(), raw.state_key) {
             ("m.room.message", None) => message(content),
             ("m.room.encrypted", None) => Kind::Encrypted,
+            ("m.reaction", None) => reaction(&content),
             ("m.room.redaction", None) => redaction(&content, raw.redacts),
             ("m.room.member", Some(user)) => member(&content, &user),
             (_, Some(_)) => Kind::State { event_type: raw.event_type, content },
@@ -142,6 +150,19 @@ fn message(content: Value) -> Kind {
         Some(target) => Kind::Edit { target, text: text.to_owned() },
         // An edit of nothing is still no command.
         None => Kind::Other,
+    }
+}
+
+/// Clients send a sign with or without a variation selector, which chooses between its looks.
+fn reaction(content: &Value) -> Kind {
+    let relation = &content["m.relates_to"];
+    let annotates = relation["rel_type"] == "m.annotation";
+    match (target(&relation["event_id"]).filter(|_| annotates), relation["key"].as_str()) {
+        (Some(target), Some(key)) => {
+            let key = key.chars().filter(|c| !matches!(c, '\u{fe00}'..='\u{fe0f}')).collect();
+            Kind::Reaction { target, key }
+        }
+        _ => Kind::Other,
     }
 }
 
@@ -199,6 +220,18 @@ mod tests {
         assert_eq!(kind, Kind::Redaction { target: "$a".try_into().unwrap() });
         let kind = event("m.room.redaction", &json!({}), &json!({"redacts": "$b"})).unwrap().kind;
         assert_eq!(kind, Kind::Redaction { target: "$b".try_into().unwrap() });
+    }
+
+    #[test]
+    fn a_reaction_is_read_without_the_selector_of_its_look() {
+        for key in ["✅", "✅\u{fe0f}", "✅\u{fe0e}"] {
+            let content =
+                json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": "$p", "key": key } });
+            let kind = event("m.reaction", &content, &json!({})).unwrap().kind;
+            assert_eq!(kind, Kind::Reaction { target: "$p".try_into().unwrap(), key: "✅".into() });
+        }
+        let other = json!({ "m.relates_to": { "rel_type": "m.thread", "event_id": "$p", "key": "✅" } });
+        assert_eq!(event("m.reaction", &other, &json!({})).unwrap().kind, Kind::Other);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ruma::ServerName;
+use ruma::{ServerName, UserId};
 
+use super::pipeline::Granted;
 use crate::{
     catalogue::{Ops, Room},
-    policy::Rules,
+    model::{Invocation, Timestamp},
+    policy::{Action, Decision, Explanation, Question, Rules},
 };
 
 /// An ops folder with its rules compiled: in force as a whole or not at all.
@@ -43,6 +45,45 @@ impl Current {
 }
 
 impl InForce {
+    /// Asks the rules: may this person, with this power in this room, do that now?
+    pub fn ask(
+        &self,
+        room: &Room,
+        (who, power_level): (&UserId, i64),
+        action: Action<'_>,
+        granted: &Granted,
+        now: Timestamp,
+    ) -> Decision {
+        self.rules.decide(&Question {
+            approvals: &granted.approvals,
+            confirmed: granted.confirmed,
+            ..Question::new(who, power_level, &room.key, now, action)
+        })
+    }
+
+    /// As [`Self::ask`], about what is done by saying `said`, if it is done by saying something.
+    pub fn ask_as_said(
+        &self,
+        room: &Room,
+        (who, power_level): (&UserId, i64),
+        action: Action<'_>,
+        said: Option<&Invocation>,
+        now: Timestamp,
+    ) -> Decision {
+        self.rules.decide(&Question { said, ..Question::new(who, power_level, &room.key, now, action) })
+    }
+
+    /// As [`Self::ask`], at length and for people.
+    pub fn explain(
+        &self,
+        room: &Room,
+        (who, power_level): (&UserId, i64),
+        action: Action<'_>,
+        now: Timestamp,
+    ) -> Explanation {
+        self.rules.explain(&Question::new(who, power_level, &room.key, now, action))
+    }
+
     /// Whether people of this homeserver may act in a room: ours, and those that the room's teams name.
     /// The same servers stand in the room's `m.room.server_acl`, which alone does not suffice.
     pub fn admits(&self, room: &Room, server: &ServerName) -> bool {

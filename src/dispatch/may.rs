@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use super::pipeline::Asked;
+use super::{about::Verb, pipeline::Asked};
 use crate::{
     catalogue::{Argument, ArgumentType, Command},
-    command,
+    command::{self, May},
     model::{Invocation, Timestamp, Value},
     policy::Decision,
 };
@@ -19,8 +19,12 @@ use crate::{
 const MOST: usize = 128;
 
 impl Asked<'_> {
-    /// Whether the rules permit the sender at least one invocation of this command here.
-    pub fn may_ever(&self, command: &Command, now: Timestamp) -> bool {
+    /// What this command is to the sender here: theirs, if the rules permit at least one invocation of it.
+    pub fn may_ever(&self, command: &Command, now: Timestamp) -> May {
+        // These are decided for the request that they name.
+        if Verb::of(&command.name).is_some() {
+            return May::Run;
+        }
         let mut tried: Vec<BTreeMap<String, Value>> = vec![BTreeMap::new()];
         for argument in &command.arguments {
             let values = self.samples(argument);
@@ -38,12 +42,18 @@ impl Asked<'_> {
             longer.truncate(MOST);
             tried = longer;
         }
-        tried.into_iter().any(|arguments| {
+        let mut may = May::Not;
+        for arguments in tried {
             let mut invocation = Invocation { command: command.name.clone(), arguments, subject: None };
             invocation.subject =
                 command.subject.as_deref().and_then(|subject| command::fill(subject, &invocation));
-            matches!(self.decide(&invocation, now), Decision::Permitted(_))
-        })
+            match self.decide(&invocation, now) {
+                Decision::Permitted(_) => return May::Run,
+                Decision::Waits(_) => may = May::WithApproval,
+                Decision::Refused(_) => {}
+            }
+        }
+        may
     }
 
     /// The nearest thing that the rules do permit: the same invocation with one choice made otherwise.

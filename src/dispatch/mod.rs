@@ -5,19 +5,29 @@
 //! step before the next is taken. [`pipeline`] is the one readable function of it all. It refuses to
 //! hold anything in memory that the next start would need: what is not committed did not happen.
 
+mod about;
 mod answers;
+mod approve;
 mod arrival;
 mod builtin;
+mod confirm;
+mod deny;
 mod dispatcher;
+mod docket;
 mod event;
+mod explain;
 mod in_force;
 mod may;
 mod pipeline;
+mod reactions;
 mod recovery;
 mod room_events;
 mod running;
 mod said_of_rooms;
+mod said_of_waiting;
 mod speech;
+mod timer;
+mod waiting;
 
 pub use arrival::arrive;
 pub use dispatcher::{Dispatcher, House};

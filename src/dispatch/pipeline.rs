@@ -3,27 +3,28 @@
 //! Everything here is written in the work's own database transaction. Nothing has an effect before its
 //! commit, so that an error or a death anywhere leaves the work to be done again, whole.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 use serde_json::Value;
 
 use super::{
+    about::{self, Verb},
     answers::Address,
     builtin,
     dispatcher::House,
     event::{Incoming, Kind},
     in_force::InForce,
-    room_events, running, speech,
+    room_events, running, speech, timer,
 };
 use crate::{
     catalogue::{Command, Room, RunKind},
     command::{self, Parsed, Recognised},
     matrix::render::{Loudness, Placement},
     model::{Block, Event, Invocation, Message, RequestNumber, Span, State, StateMark},
-    policy::{Action, Decision, Permit, Question, Refusal, Why},
-    storage::{ContentKind, Error, InboxRow, Membership, NewRequest, Standing, Start, Work},
+    policy::{Action, Decision, Permit, Refusal, Why},
+    storage::{ContentKind, Error, InboxRow, Membership, NewRequest, Standing, Start, TIMER, Work},
 };
 
 /// Takes a piece of work to its commit.
@@ -38,6 +39,9 @@ pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
     if work.is_poisoned() {
         return room_events::unprocessable(house, work, &row).await;
     }
+    if row.source == TIMER {
+        return timer::process(house, work, &row).await;
+    }
     let incoming = match Incoming::of(&row) {
         Ok(incoming) => incoming,
         Err(reason) => {
@@ -51,7 +55,7 @@ pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
     }
     match &incoming.kind {
         Kind::Message(content) => message(house, work, &row, &incoming, content).await,
-        _ => room_events::process(house, work, incoming).await,
+        _ => room_events::process(house, work, &row, incoming).await,
     }
 }
 
@@ -108,10 +112,13 @@ async fn message(
         sender: &incoming.sender,
         number,
         address,
+        granted: Granted::default(),
     };
 
-    // May anything be run for this sender, here and now?
-    if let Some(no) = asked.barred(incoming.claimed_at, row.received_at, work.now()) {
+    // May anything be run for this sender, here and now? A no counts however late it comes.
+    let says_no = matches!(&said, Recognised::Command(line) if Verb::says_no(&line.text));
+    let no = asked.barred(incoming.claimed_at, row.received_at, work.now());
+    if let Some(no) = no.filter(|no| !(says_no && no.why == "stale")) {
         return asked.refuse(work, no).await;
     }
     // What is meant?
@@ -132,12 +139,15 @@ async fn message(
             return asked.refuse(work, No::unreadable(mistake.message(&settings.prefix))).await;
         }
     };
+    // A word to another request is decided by what it does there.
+    if let Some(verb) = Verb::of(&command.name) {
+        return about::process(&asked, work, &incoming.event_id, (verb, &invocation)).await;
+    }
     // What do the rules say?
     let permit = match asked.decide(&invocation, work.now()) {
         Decision::Permitted(permit) => permit,
         Decision::Waits(wait) => {
-            let no = asked.forbidden(wait.into(), &command, invocation, work.now());
-            return asked.refuse(work, no).await;
+            return asked.begin_to_wait(work, wait, &command, &invocation, understood).await;
         }
         Decision::Refused(refusal) => {
             let no = asked.forbidden(refusal, &command, invocation, work.now());
@@ -167,6 +177,17 @@ pub struct Asked<'a> {
     pub number: RequestNumber,
     /// Where its answers go.
     pub address: Address,
+    /// What others, and its sender, have said to it so far.
+    pub granted: Granted,
+}
+
+/// The words that a request has been given, and that count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// Who approved it.
+    pub approvals: BTreeSet<OwnedUserId>,
+    /// Whether its sender confirmed it.
+    pub confirmed: bool,
 }
 
 /// Why something is not run, for the record and for the room.
@@ -184,6 +205,11 @@ pub struct No {
 impl No {
     pub(super) const fn plain(why: &'static str, answer: Option<Message>) -> Self {
         Self { why, answer, understood: None, refusal: None }
+    }
+
+    /// What the rules do not permit, in words of its own.
+    pub(super) const fn ruled(why: &'static str, answer: Message, refusal: Refusal) -> Self {
+        Self { why, answer: Some(answer), understood: None, refusal: Some(refusal) }
     }
 
     const fn unreadable(answer: Message) -> Self {
@@ -222,8 +248,7 @@ impl Asked<'_> {
 
     /// Asks the rules about anything.
     pub fn decide_action(&self, action: Action<'_>, now: Timestamp) -> Decision {
-        let (level, room) = (self.standing.power_level, &self.room.key);
-        self.in_force.rules.decide(&Question::new(self.sender, level, room, now, action))
+        self.in_force.ask(self.room, (self.sender, self.standing.power_level), action, &self.granted, now)
     }
 
     /// The rules' no: in their own words, with what they would permit, and whose system it is.
@@ -306,6 +331,7 @@ impl Asked<'_> {
         let about = running::About {
             address: self.address.clone(),
             understood: understood.then(|| invocation.to_string()),
+            stopped_by: None,
             place,
         };
         match work.start(permit, self.number, Arc::clone(&command), invocation).await? {

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::{
     answers::Address,
     dispatcher::House,
     event::{Incoming, Kind},
+    reactions::{self, Place},
     said_of_rooms, speech,
 };
 use crate::{
     catalogue::{Answers, Room},
-    matrix,
-    model::{Event, SignedDuration, State},
+    model::{Event, SignedDuration},
     storage::{ContentKind, Error, InboxRow, Member, Membership, Request, Work},
 };
 
@@ -28,8 +28,13 @@ const REDACT: i64 = 100;
 pub const GIVEN_UP: &str = "it failed three times; the server's log has the reason";
 
 /// Takes an event that is no message to its commit.
-pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> Result<(), Error> {
-    let Incoming { event_id, room_id, sender, kind, claimed_at } = incoming;
+pub async fn process(
+    house: &Arc<House>,
+    mut work: Work,
+    row: &InboxRow,
+    incoming: Incoming,
+) -> Result<(), Error> {
+    let Incoming { room_id, sender, kind, claimed_at, .. } = incoming.clone();
     let is_old = work.now().duration_since(claimed_at) > OLD;
     let in_force = house.current.get();
     let standing = work.standing(&room_id, &sender).await?;
@@ -55,11 +60,17 @@ pub async fn process(house: &Arc<House>, mut work: Work, incoming: Incoming) -> 
             }
         }
         Kind::Edit { target, text } => {
-            edited(&mut work, room, &room_id, &event_id, &sender, &target, &text).await?;
+            let place = Place { in_force: &in_force, room, standing, row };
+            edited(&mut work, &place, &incoming, &target, &text).await?;
         }
         Kind::Redaction { target } => {
-            let by = (&sender, standing.power_level);
-            redacted(&mut work, room, &room_id, &event_id, by, &target).await?;
+            let place = Place { in_force: &in_force, room, standing, row };
+            redacted(house, &mut work, &place, &incoming, &target).await?;
+        }
+        Kind::Reaction { target, key } => {
+            let place = Place { in_force: &in_force, room, standing, row };
+            reactions::process(house, &mut work, &place, &incoming, (&target, &key)).await?;
+            return house.conclude_word(work).await;
         }
         Kind::State { event_type, content } => {
             if event_type == "m.room.power_levels" && !is_old {
@@ -166,13 +177,12 @@ fn invited(house: &Arc<House>, room: OwnedRoomId, by: OwnedUserId) {
 
 async fn edited(
     work: &mut Work,
-    declared: &Room,
-    room: &RoomId,
-    event_id: &OwnedEventId,
-    by: &OwnedUserId,
+    place: &Place<'_>,
+    incoming: &Incoming,
     target: &OwnedEventId,
     text: &str,
 ) -> Result<(), Error> {
+    let (room, by) = (&incoming.room_id, &incoming.sender);
     let Some(request) = work.request_by_event(room, target).await? else { return Ok(()) };
     // Nobody edits somebody else's message; a homeserver that lets it pass is not believed.
     if request.sender != *by {
@@ -181,33 +191,32 @@ async fn edited(
     let text = work.content(request.number, ContentKind::Text, text.as_bytes());
     let event = Event::MessageEdited { event_id: target.clone(), by: by.clone(), text };
     work.append(Some(request.number), Some(room), event);
-    note(work, declared, &request, event_id, true);
+    // What people would approve is not what they read there.
+    if reactions::message_changed(work, place, incoming, &request, true).await? {
+        return Ok(());
+    }
+    note(work, place.room, &request, &incoming.event_id, true);
     Ok(())
 }
 
 async fn redacted(
+    house: &Arc<House>,
     work: &mut Work,
-    declared: &Room,
-    room: &RoomId,
-    event_id: &OwnedEventId,
-    (by, power_level): (&OwnedUserId, i64),
+    place: &Place<'_>,
+    incoming: &Incoming,
     target: &OwnedEventId,
 ) -> Result<(), Error> {
+    let (room, by) = (&incoming.room_id, &incoming.sender);
+    // Homeservers hand on redactions that they do not obey: that of somebody without the power counts for nothing.
+    let counts = |whose: &UserId| *by == whose || place.standing.power_level >= REDACT;
+    reactions::taken_away(house, work, place, incoming, target, counts).await?;
     let Some(request) = work.request_by_event(room, target).await? else { return Ok(()) };
     let event = Event::MessageRedacted { event_id: target.clone(), by: by.clone() };
     work.append(Some(request.number), Some(room), event);
-    // Homeservers hand on redactions that they do not obey: that of somebody without the power cancels nothing.
-    let counts = *by == request.sender || power_level >= REDACT;
-    if request.state == State::Queued && counts {
-        let event = Event::CommandCancelled { by: by.clone() };
-        work.transition(request.number, State::Queued, State::Cancelled, event).await?;
-        let address = Address::of_request(&request, declared.answers);
-        let message = speech::cancelled_before_start(by, request.number);
-        let loudness = matrix::render::Loudness::Notice;
-        work.send(address.answer(request.number, State::Cancelled, &message, loudness));
+    if counts(&request.sender) && reactions::message_changed(work, place, incoming, &request, false).await? {
         return Ok(());
     }
-    note(work, declared, &request, event_id, false);
+    note(work, place.room, &request, &incoming.event_id, false);
     Ok(())
 }
 

@@ -2,18 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::RoomId;
+use ruma::{OwnedUserId, RoomId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     answers::Address,
+    builtin,
     dispatcher::{House, caught},
-    pipeline::{Asked, No},
+    pipeline::{Asked, Granted, No},
     room_events::GIVEN_UP,
     speech,
+    waiting::Begin,
 };
 use crate::{
-    catalogue::{Answers, Command, Effect, Ops, Room},
+    catalogue::{Answers, Command, Effect, Ops, Room, RunKind},
     command::{self, Line},
     executor::{NoSink, Ran},
     matrix::render::{Loudness, preview},
@@ -41,6 +43,8 @@ pub struct About {
     pub address: Address,
     /// What was understood, where what was typed had to be repaired.
     pub understood: Option<String>,
+    /// Who wanted it stopped, if somebody did.
+    pub stopped_by: Option<OwnedUserId>,
     /// One of the places in which something may run; given back when this is dropped.
     pub place: OwnedSemaphorePermit,
 }
@@ -105,7 +109,7 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     let Some(room) = in_force.ops.rooms.get(&standing.key) else {
         return work.failed("a queued request in a room that the ops folder no longer has").await.map(drop);
     };
-    let asked = Asked {
+    let mut asked = Asked {
         house,
         in_force: &in_force,
         room,
@@ -113,6 +117,7 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
         sender: &request.sender,
         number: request.number,
         address: Address::of_request(&request, room.answers),
+        granted: Granted::default(),
     };
     let command = in_force.ops.commands.get(&invocation.command).cloned();
     let Some(command) = command.filter(|command| room.commands.contains(&command.name)) else {
@@ -124,7 +129,9 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
         asked.write_refusal(&mut work, State::Queued, No::left(room)).await?;
         return house.conclude(work).await;
     }
-    let waited = work.now().duration_since(request.received_at);
+    let waiting = if request.waited { work.waiting(request.number).await? } else { None };
+    let since = waiting.as_ref().and_then(|waiting| waiting.satisfied_at).unwrap_or(request.received_at);
+    let waited = work.now().duration_since(since);
     if waited > WAITS_AT_MOST {
         let no = No::plain("stale", Some(speech::waited_too_long(waited)));
         asked.write_refusal(&mut work, State::Queued, no).await?;
@@ -137,11 +144,31 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
         asked.write_refusal(&mut work, State::Queued, no).await?;
         return house.conclude(work).await;
     }
+    // What it was given counts for exactly what was shown, and while its givers are there and may give it.
+    let (mut digest, mut void) = (None, Vec::new());
+    if let Some(waiting) = &waiting {
+        let now = asked.approval_digest(&command, &invocation).await;
+        void = asked.take_granted(&mut work, &invocation, waiting, now).await?;
+        digest = Some(now);
+    }
     let permit = match asked.decide(&invocation, work.now()) {
         Decision::Permitted(permit) => permit,
         Decision::Waits(wait) => {
-            let no = asked.forbidden(wait.into(), &command, invocation, work.now());
-            asked.write_refusal(&mut work, State::Queued, no).await?;
+            let digest = match digest {
+                Some(digest) => digest,
+                None => asked.approval_digest(&command, &invocation).await,
+            };
+            let (from, understood) = (State::Queued, false);
+            let begin = Begin {
+                from,
+                command: &command,
+                invocation: &invocation,
+                wait,
+                digest,
+                void: &void,
+                understood,
+            };
+            asked.ask_for_words(&mut work, begin).await?;
             return house.conclude(work).await;
         }
         Decision::Refused(refusal) => {
@@ -150,11 +177,15 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
             return house.conclude(work).await;
         }
     };
+    if matches!(command.run.kind, RunKind::Builtin) {
+        let row = builtin::row_of(&request);
+        return builtin::conclude(&asked, work, &row, permit, &invocation, false).await;
+    }
     // Without a free place the work is dropped, and found again when a run has ended.
     let Some(place) = house.take_place() else { return Ok(()) };
     let lock = command::lock(&command, &invocation);
     work.permitted(request.number, &permit, &invocation, in_force.ops.digest, lock.as_deref()).await?;
-    let about = About { address: asked.address.clone(), understood: None, place };
+    let about = About { address: asked.address.clone(), understood: None, stopped_by: None, place };
     match work.start(permit, request.number, command, invocation).await? {
         Start::Pending(pending) => commit_and_run(house, work, pending, about).await,
         // Taken in the meantime: it waits on, and nothing needs saying. What was decided is committed, with the
@@ -164,7 +195,7 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
 }
 
 /// Whether the grammar in force still gives this invocation for its own line.
-fn still_means(ops: &Ops, room: &Room, invocation: &Invocation) -> bool {
+pub fn still_means(ops: &Ops, room: &Room, invocation: &Invocation) -> bool {
     let line = Line::typed(invocation.to_string());
     command::parse(ops, room, &line).is_ok_and(|parsed| parsed.invocation == *invocation)
 }
@@ -172,7 +203,7 @@ fn still_means(ops: &Ops, room: &Room, invocation: &Invocation) -> bool {
 /// Runs a warrant and has its outcome recorded.
 async fn run(house: Arc<House>, warrant: Warrant, about: About) {
     let (number, command) = (warrant.number(), Arc::clone(warrant.command()));
-    let cancel = house.runs.cancel_token();
+    let cancel = house.runs.cancel_token(number);
     let marked = {
         let running = house.executor.run(warrant, cancel, &NoSink);
         tokio::pin!(running);
@@ -188,6 +219,8 @@ async fn run(house: Arc<House>, warrant: Warrant, about: About) {
         }
     };
     let (ran, marked) = marked;
+    let stopped_by = house.runs.forget(number);
+    let about = About { stopped_by, ..about };
     let drafts = drafts(&house, &command, &ran, &about, marked);
     let recorded = record(&house, &about.address.room, &ran, drafts).await;
     let others_may_wait = command.run.lock.is_some() || house.is_full();
@@ -229,6 +262,9 @@ fn drafts(house: &House, command: &Command, ran: &Ran, about: &About, marked: bo
     let prefix = house.current.get().ops.settings.prefix.clone();
     let state = outcome.state();
     let mut message = speech::outcome(&prefix, number, command, outcome, &ran.kept);
+    if let (Some(by), Ending::Cancelled) = (&about.stopped_by, &outcome.ending) {
+        message = speech::stopped_by(by, message);
+    }
     let headline = message.clone();
     if let Some(line) = &about.understood {
         message = message.line(speech::understood(&prefix, line));

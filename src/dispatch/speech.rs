@@ -310,6 +310,14 @@ pub fn lost(number: RequestNumber, command: &str) -> Message {
     ])
 }
 
+/// Who had it stopped stands first: that is what people ask.
+pub fn stopped_by(by: &UserId, mut outcome: Message) -> Message {
+    if let Some(Block::Line(spans)) = outcome.blocks.first_mut() {
+        spans.splice(0..0, [Span::text("Stopped by "), Span::strong(by.as_str()), Span::text(": ")]);
+    }
+    outcome
+}
+
 /// The line in the main timeline that tells of a change to those whose client hides threads.
 pub fn in_the_timeline(by: &UserId, command: &Command, answer: &Message) -> Message {
     let mut spans = match answer.blocks.first() {

@@ -9,6 +9,7 @@
 //! ending like any other, with the reason and the mend.
 
 mod become_program;
+mod definition;
 mod group;
 mod job;
 mod launch;
@@ -32,6 +33,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 pub use become_program::become_program;
+pub use definition::definition;
 pub use leftover::Leftover;
 pub use secrets::{MissingSecret, Secrets};
 

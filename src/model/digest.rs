@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ruma::UserId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
@@ -116,6 +117,11 @@ impl Commitment {
         hash.update(bytes);
         Self(Digest(hash.finalize().into()))
     }
+}
+
+/// What an approval is given for: who asked for exactly what, what would run for it, and under which rules.
+pub fn approval_digest(requester: &UserId, invocation: Digest, definition: Digest, rules: Digest) -> Digest {
+    Digest::of_parts([requester.as_bytes(), invocation.as_bytes(), definition.as_bytes(), rules.as_bytes()])
 }
 
 #[cfg(test)]

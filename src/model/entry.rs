@@ -126,6 +126,114 @@ pub enum Event {
         /// The lock it waits for.
         lock: String,
     },
+    /// The rules permit it once others approve.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested {
+        /// The command's name.
+        command: String,
+        /// The system it acts on.
+        subject: Option<String>,
+        /// The whole invocation.
+        invocation: Commitment,
+        /// What the rules were given.
+        inputs: Commitment,
+        /// The ids of the rules that ask for it.
+        policies: Vec<String>,
+        /// The version of the rules.
+        rules: Digest,
+        /// What is approved: requester, invocation, definition of what runs, rules.
+        digest: Digest,
+        /// Until when it waits.
+        until: Timestamp,
+    },
+    /// Somebody approved it, and it counts.
+    #[serde(rename = "approval.given")]
+    ApprovalGiven {
+        /// By whom.
+        by: OwnedUserId,
+        /// The reaction or the command that said so.
+        event_id: OwnedEventId,
+        /// What was approved.
+        digest: Digest,
+    },
+    /// Whoever had approved it took that back.
+    #[serde(rename = "approval.withdrawn")]
+    ApprovalWithdrawn {
+        /// Who.
+        by: OwnedUserId,
+        /// What had been approved.
+        digest: Digest,
+    },
+    /// Somebody wanted to approve it, and it does not count.
+    #[serde(rename = "approval.refused")]
+    ApprovalRefused {
+        /// Who.
+        by: OwnedUserId,
+        /// Why not: `requester`, `rules`, `team`, `membership`, `outdated`, `late`, `twice`, ...
+        why: String,
+        /// What would have been approved, where that is known.
+        digest: Option<Digest>,
+    },
+    /// An approval counts no longer.
+    #[serde(rename = "approval.void")]
+    ApprovalVoid {
+        /// Whose it was.
+        by: OwnedUserId,
+        /// What had been approved.
+        digest: Digest,
+        /// Why: `changed`, `membership`, `rules`.
+        why: String,
+    },
+    /// The rules permit it once its requester confirms.
+    #[serde(rename = "confirmation.requested")]
+    ConfirmationRequested {
+        /// The command's name.
+        command: String,
+        /// The system it acts on.
+        subject: Option<String>,
+        /// The whole invocation.
+        invocation: Commitment,
+        /// What the rules were given.
+        inputs: Commitment,
+        /// The ids of the rules that ask for it.
+        policies: Vec<String>,
+        /// The version of the rules.
+        rules: Digest,
+        /// What is confirmed.
+        digest: Digest,
+        /// Until when it waits.
+        until: Timestamp,
+    },
+    /// Its requester confirmed it.
+    #[serde(rename = "confirmation.given")]
+    ConfirmationGiven {
+        /// By whom.
+        by: OwnedUserId,
+        /// The reaction or the command that said so.
+        event_id: OwnedEventId,
+        /// What was confirmed.
+        digest: Digest,
+    },
+    /// Somebody who may refuse it did.
+    #[serde(rename = "command.denied")]
+    CommandDenied {
+        /// By whom.
+        by: OwnedUserId,
+        /// Why, in words, where that was said.
+        reason: Option<Commitment>,
+    },
+    /// Nobody said the word that it waited for.
+    #[serde(rename = "command.expired")]
+    CommandExpired {
+        /// Until when it waited.
+        until: Timestamp,
+    },
+    /// Somebody wants a running request stopped. How it ended, the run itself tells.
+    #[serde(rename = "run.cancel_requested")]
+    RunCancelRequested {
+        /// By whom.
+        by: OwnedUserId,
+    },
     /// A process was allowed to start, by this attempt.
     #[serde(rename = "run.started")]
     RunStarted {
@@ -271,6 +379,16 @@ impl Event {
             Self::CommandRefused { .. } => "command.refused",
             Self::CommandUnprocessable { .. } => "command.unprocessable",
             Self::RunQueued { .. } => "run.queued",
+            Self::ApprovalRequested { .. } => "approval.requested",
+            Self::ApprovalGiven { .. } => "approval.given",
+            Self::ApprovalWithdrawn { .. } => "approval.withdrawn",
+            Self::ApprovalRefused { .. } => "approval.refused",
+            Self::ApprovalVoid { .. } => "approval.void",
+            Self::ConfirmationRequested { .. } => "confirmation.requested",
+            Self::ConfirmationGiven { .. } => "confirmation.given",
+            Self::CommandDenied { .. } => "command.denied",
+            Self::CommandExpired { .. } => "command.expired",
+            Self::RunCancelRequested { .. } => "run.cancel_requested",
             Self::RunStarted { .. } => "run.started",
             Self::RunFinished { .. } => "run.finished",
             Self::RunFinishedLate { .. } => "run.finished_late",

@@ -17,6 +17,10 @@ pub enum Point {
     AfterProcessStart,
     /// The process has ended; nobody was told.
     AfterProcessEnd,
+    /// Everything that follows from somebody's word is written; the commit is not.
+    BeforeApprovalCommit,
+    /// Somebody's word is committed with what follows from it.
+    AfterApprovalCommit,
     /// Everything of the outcome is written; the commit is not.
     BeforeOutcomeCommit,
     /// The outcome and the answer's outbox row are committed.
@@ -29,13 +33,15 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::BeforeInboxCommit,
         Self::AfterInboxCommit,
         Self::BeforeDecisionCommit,
         Self::AfterDecisionCommit,
         Self::AfterProcessStart,
         Self::AfterProcessEnd,
+        Self::BeforeApprovalCommit,
+        Self::AfterApprovalCommit,
         Self::BeforeOutcomeCommit,
         Self::AfterOutcomeCommit,
         Self::BeforeAnswer,
@@ -51,6 +57,8 @@ impl Point {
             Self::AfterDecisionCommit => "after-decision-commit",
             Self::AfterProcessStart => "after-process-start",
             Self::AfterProcessEnd => "after-process-end",
+            Self::BeforeApprovalCommit => "before-approval-commit",
+            Self::AfterApprovalCommit => "after-approval-commit",
             Self::BeforeOutcomeCommit => "before-outcome-commit",
             Self::AfterOutcomeCommit => "after-outcome-commit",
             Self::BeforeAnswer => "before-answer",

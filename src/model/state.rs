@@ -62,7 +62,8 @@ impl State {
         };
         match self {
             Received => &[Refused, AwaitingConfirmation, AwaitingApproval, Queued],
-            AwaitingConfirmation | AwaitingApproval => &[Queued, Refused, Denied, Expired, Cancelled],
+            AwaitingConfirmation => &[AwaitingApproval, Queued, Refused, Denied, Expired, Cancelled],
+            AwaitingApproval => &[Queued, Refused, Denied, Expired, Cancelled],
             Queued => &[Running, AwaitingApproval, Refused, Cancelled],
             Running => &[Succeeded, Failed, TimedOut, Cancelled, Interrupted],
             Refused | Succeeded | Failed | TimedOut | Cancelled | Interrupted | Denied | Expired => &[],
@@ -124,6 +125,8 @@ mod tests {
             (from, to),
             (Received, Refused | AwaitingConfirmation | AwaitingApproval | Queued)
                 | (AwaitingConfirmation | AwaitingApproval, Queued | Refused | Denied | Expired | Cancelled)
+                // A confirmed request may still need approvals.
+                | (AwaitingConfirmation, AwaitingApproval)
                 | (Queued, Running | AwaitingApproval | Refused | Cancelled)
                 | (Running, Succeeded | Failed | TimedOut | Cancelled | Interrupted)
         )

@@ -194,16 +194,20 @@ impl Rules {
             .collect();
         failed.sort();
         match (failed.is_empty(), response.decision()) {
-            (true, Verdict::Allow) => Decision::Permitted(Permit {
-                action: question.action.digest(question.room),
-                principal: question.principal.to_owned(),
-                room: question.room.to_owned(),
-                policies,
-                rules: self.digest(),
-                decided_at: question.now,
-                inputs,
-            }),
-            (true, Verdict::Deny) => {
+            (true, verdict)
+                if verdict == Verdict::Allow || (policies.is_empty() && question.takes_back()) =>
+            {
+                Decision::Permitted(Permit {
+                    action: question.digest(),
+                    principal: question.principal.to_owned(),
+                    room: question.room.to_owned(),
+                    policies,
+                    rules: self.digest(),
+                    decided_at: question.now,
+                    inputs,
+                })
+            }
+            (true, _) => {
                 if self.can_be_remedied(&policies) {
                     let permits = Authorizer::new().is_authorized(&request, &self.permits, &entities);
                     if permits.decision() == Verdict::Allow && permits.diagnostics().errors().next().is_none()

@@ -1,6 +1,8 @@
 //! Why: which rules permit, which forbid, and what is missing.
 
-use cedar_policy::Authorizer;
+use std::collections::BTreeSet;
+
+use cedar_policy::{Authorizer, PolicyId};
 
 use super::{Decision, Need, Question, Rules, Why, scope::Scope};
 use crate::model::Digest;
@@ -97,5 +99,28 @@ impl Rules {
             .collect();
         ids.sort();
         ids
+    }
+}
+
+impl Rules {
+    /// The rules that are about any of these commands, or about what is no command, in the order of their places.
+    pub fn about(&self, commands: &BTreeSet<String>) -> Vec<Told> {
+        let here = |id: &String| {
+            self.policies.policy(&PolicyId::new(id)).is_some_and(|policy| {
+                let mut about = policy
+                    .get_valid_request_envs(&self.schema)
+                    .map(|environment| environment.action().id().unescaped().to_owned());
+                about.any(|name| commands.contains(&name) || !self.effects.contains_key(&name))
+            })
+        };
+        let mut told: Vec<_> =
+            self.known.keys().filter(|id| here(id)).map(|id| self.tell(id.clone())).collect();
+        told.sort_by(|a, b| (&a.place, &a.id).cmp(&(&b.place, &b.id)));
+        told
+    }
+
+    /// A rule as it is written.
+    pub fn code(&self, id: &str) -> Option<String> {
+        self.policies.policy(&PolicyId::new(id)).map(ToString::to_string)
     }
 }

@@ -35,6 +35,8 @@ pub struct Question<'a> {
     pub confirmed: bool,
     /// The teams that the one who asks is a member of for a while.
     pub elevated: &'a BTreeSet<String>,
+    /// The built-in command by which it is said, where one was typed: leave for the one is leave for the other.
+    pub said: Option<&'a Invocation>,
 }
 
 /// Nobody, and no team: what most questions have for approvals and elevation.
@@ -51,7 +53,19 @@ impl<'a> Question<'a> {
         action: Action<'a>,
     ) -> Self {
         let (approvals, elevated) = (&NOBODY, &NO_TEAM);
-        Self { principal, power_level, room, now, action, approvals, confirmed: false, elevated }
+        Self { principal, power_level, room, now, action, approvals, confirmed: false, elevated, said: None }
+    }
+}
+
+impl Question<'_> {
+    /// The digest of what leave is given for.
+    pub(super) fn digest(&self) -> Digest {
+        self.said.map_or_else(|| self.action.digest(self.room), Invocation::digest)
+    }
+
+    /// Whether somebody takes back what they asked for themselves: no rule need permit that, though one may forbid it.
+    pub(super) fn takes_back(&self) -> bool {
+        matches!(self.action, Action::Cancel { requester, .. } if requester == self.principal)
     }
 }
 

@@ -20,6 +20,8 @@ use super::{Error, Storage, error::Doing as _};
 const POLL: Duration = Duration::from_secs(3);
 /// The channel on which instances ring one another.
 pub(super) const CHANNEL: &str = "quarterdeck_work";
+/// The channel on which instances tell one another that a run is to be stopped.
+pub(super) const HURRY: &str = "quarterdeck_cancel";
 
 /// Rings when there may be work. A ring that nobody waits for is kept for the next who waits, so what
 /// rings between a claim that found nothing and the wait is not missed.
@@ -28,6 +30,8 @@ pub struct Bell {
     rope: Arc<Notify>,
     /// Whether a request may be queued. Spares a look at the queue for each event.
     queue: Arc<AtomicBool>,
+    /// Wakes whoever looks after times and after wishes to cancel.
+    clock: Arc<Notify>,
 }
 
 impl Bell {
@@ -48,6 +52,11 @@ impl Bell {
         if tokio::time::timeout(POLL, self.rope.notified()).await.is_err() {
             self.look_at_queue();
         }
+    }
+
+    /// Waits until somebody wants a run stopped, `at_most` for so long.
+    pub async fn hurried(&self, at_most: Duration) {
+        let _ = tokio::time::timeout(at_most, self.clock.notified()).await;
     }
 
     /// Tells one worker to look at the inbox.
@@ -77,10 +86,11 @@ impl Storage {
         const DOING: &str = "listening for work";
         let mut listener = sqlx::postgres::PgListener::connect_with(self.pool()).await.doing(DOING)?;
         listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await.doing(DOING)?;
+        listener.listen_all([CHANNEL, HURRY]).await.doing(DOING)?;
         loop {
             // None: the connection was lost; something may have been missed.
             let heard = listener.try_recv().await.doing(DOING)?;
+            self.inner.bell.clock.notify_one();
             self.inner.bell.ring();
             if heard.is_none() {
                 return Ok(());

@@ -8,6 +8,7 @@
 //!
 //! One file a family of tables. Time comes from the clock that [`Storage::connect`] was given.
 
+mod approvals;
 mod arriving;
 mod bell;
 mod claim;
@@ -31,8 +32,10 @@ mod server;
 mod sheaf;
 mod start;
 mod versions;
+mod waits;
 mod work;
 
+pub use approvals::{Approval, Ended};
 pub use bell::Bell;
 pub use claim::{InboxRow, Wanted};
 pub use connect::Storage;
@@ -49,4 +52,5 @@ pub use prune::Walk;
 pub use requests::{NewRequest, Request, Unfinished};
 pub use rooms::{Member, Membership, Standing};
 pub use start::{PendingWarrant, Start, Started, Warrant};
+pub use waits::{NewWait, Prompt, TIMER, Timer, Waiting};
 pub use work::{Ticket, Work};

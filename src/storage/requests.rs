@@ -63,6 +63,8 @@ pub struct Request {
     pub started_at: Option<Timestamp>,
     /// When it got its final state.
     pub ended_at: Option<Timestamp>,
+    /// Whether it waits, or has waited, for somebody's word.
+    pub waited: bool,
 }
 
 /// How much is not yet finished.
@@ -101,6 +103,7 @@ pub(super) struct RequestColumns {
     pub started_at: Option<SqlTime>,
     pub ended_at: Option<SqlTime>,
     pub failures: i32,
+    pub waited: bool,
 }
 
 /// Reads requests: the one list of columns, with the caller's own conditions.
@@ -111,7 +114,8 @@ macro_rules! read_request {
             r#"SELECT r.number, r.state, r.door, r.sender, r.room_id, r.event_id, r.thread_root,
                       r.claimed_at AS "claimed_at: SqlTime", r.received_at AS "received_at: SqlTime",
                       r.invocation, r.rules, r.ops, r.lock, r.attempt, a.started_at AS "started_at?: SqlTime",
-                      r.ended_at AS "ended_at: SqlTime", r.failures
+                      r.ended_at AS "ended_at: SqlTime", r.failures,
+                      EXISTS (SELECT FROM waits w WHERE w.request = r.number) AS "waited!"
                FROM requests r LEFT JOIN attempts a ON a.id = r.attempt"# + $conditions
             $(, $argument)*
         )
@@ -143,6 +147,7 @@ impl TryFrom<RequestColumns> for Request {
             attempt: row.attempt.map(AttemptId),
             started_at: row.started_at.map(Into::into),
             ended_at: row.ended_at.map(Into::into),
+            waited: row.waited,
         })
     }
 }

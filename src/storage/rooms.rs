@@ -211,6 +211,28 @@ impl Work {
         Ok(Some(Standing { membership: membership.or(standing.membership), ..standing }))
     }
 
+    /// Who is in a room, each with their power level.
+    pub async fn joined(&mut self, room: &RoomId) -> Result<Vec<(OwnedUserId, i64)>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT m.user_id, r.power_levels, m.user_id = ANY (r.creators) AS "is_creator!"
+               FROM members m JOIN rooms r ON r.room_id = m.room_id
+               WHERE m.room_id = $1 AND m.membership = 'join' ORDER BY m.user_id"#,
+            room.as_str(),
+        )
+        .fetch_all(self.tx()?)
+        .await
+        .doing("reading who is in a room")?;
+        let levels = rows.first().and_then(|row| row.power_levels.as_deref()).map(serde_json::from_slice);
+        let levels = levels.transpose().map_err(unreadable)?.unwrap_or_default();
+        rows.into_iter()
+            .map(|row| {
+                let user = OwnedUserId::try_from(row.user_id).map_err(unreadable)?;
+                let level = if row.is_creator { CREATOR } else { power_level(&levels, &user) };
+                Ok((user, level))
+            })
+            .collect()
+    }
+
     /// Notes a change of membership in the mirror. Rooms that are not ours are passed over.
     pub async fn set_member(&mut self, room: &RoomId, member: &Member) -> Result<(), Error> {
         sqlx::query!(

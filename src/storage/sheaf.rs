@@ -287,6 +287,13 @@ fn who(event: &Event) -> Option<String> {
     match event {
         Event::CommandReceived { sender, .. } => Some(sender.to_string()),
         Event::CommandCancelled { by }
+        | Event::CommandDenied { by, .. }
+        | Event::RunCancelRequested { by }
+        | Event::ApprovalGiven { by, .. }
+        | Event::ApprovalWithdrawn { by, .. }
+        | Event::ApprovalRefused { by, .. }
+        | Event::ApprovalVoid { by, .. }
+        | Event::ConfirmationGiven { by, .. }
         | Event::MessageEdited { by, .. }
         | Event::MessageRedacted { by, .. }
         | Event::MemberChanged { by, .. }
@@ -295,6 +302,9 @@ fn who(event: &Event) -> Option<String> {
         Event::CommandPermitted { .. }
         | Event::CommandRefused { .. }
         | Event::CommandUnprocessable { .. }
+        | Event::ApprovalRequested { .. }
+        | Event::ConfirmationRequested { .. }
+        | Event::CommandExpired { .. }
         | Event::RunQueued { .. }
         | Event::RunStarted { .. }
         | Event::RunFinished { .. }

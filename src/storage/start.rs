@@ -110,7 +110,8 @@ pub struct Started {
 
 impl Work {
     /// Records that the rules permit an invocation: `received -> queued`, with what was decided under
-    /// which versions, and `command.permitted`. A request that is queued already is decided anew so.
+    /// which versions, and `command.permitted`. A request that is queued already is decided anew so, and one
+    /// that waited for somebody's word and has it waits no longer.
     /// `ops` is the ops folder's digest, `lock` the command's lock with its arguments filled in.
     pub async fn permitted(
         &mut self,
@@ -138,7 +139,8 @@ impl Work {
                 // The person and the room must be those of the permit as well.
                 "UPDATE requests SET state = 'queued', command = $4, subject = $5, invocation = $6,
                     invocation_digest = $7, rules = $8, ops = $9, lock = $10
-             WHERE number = $1 AND state IN ('received', 'queued') AND sender = $2
+             WHERE number = $1 AND sender = $2
+               AND state IN ('received', 'awaiting_confirmation', 'awaiting_approval', 'queued')
                AND room_id = (SELECT room_id FROM rooms WHERE key = $3)
              RETURNING number",
                 number.0,
@@ -157,7 +159,10 @@ impl Work {
             .doing("recording a permission")?;
             if bound.is_none() {
                 return Err(match self.moved(number, State::Received, State::Queued).await {
-                    Error::Moved { found, .. } if found == "received" || found == "queued" => {
+                    Error::Moved { found, .. }
+                        if ["received", "awaiting_confirmation", "awaiting_approval", "queued"]
+                            .contains(&&*found) =>
+                    {
                         Error::ForeignPermit { number }
                     }
                     other => other,

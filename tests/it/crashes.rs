@@ -2,7 +2,7 @@
 
 use quarterdeck::model::fault::Point;
 
-use crate::harness::World;
+use crate::{approvals::Company, harness::World};
 
 /// How a command comes to its decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ macro_rules! killed {
 
         #[test]
         fn every_point_has_a_test() {
-            let tested = [$(Point::$point),*];
+            let tested = [$(Point::$point,)* Point::BeforeApprovalCommit, Point::AfterApprovalCommit];
             assert!(Point::ALL.iter().all(|point| tested.contains(point)));
         }
     };
@@ -86,4 +86,45 @@ async fn a_process_that_outlives_the_server_is_ended_when_its_run_is_called_inte
     // Its lock is free, and it is not there any more.
     assert_eq!(world.ask("!slow 0 next").await.state, "succeeded");
     assert_eq!(world.ops.traced(), ["outlives begins", "next begins", "next ends"]);
+}
+
+/// Kills `serve` at `point` while it handles the approval of a command that waits.
+async fn approved_and_killed(point: Point, state: &str, runs: usize) {
+    let mut company = Company::start().await;
+    let (command, prompt) = company.waits("!deploy web production v1").await;
+    company.nothing_waits_to_be_sent().await;
+    company.world.stop().await;
+    company.world.serve_until(point).await;
+    company.react(&company.carol, &prompt, "✅").await;
+    company.world.died().await;
+
+    company.world.serve().await;
+    assert_eq!(company.ends(&command).await.state, state);
+    company.world.restart().await;
+    company.world.settled().await;
+    assert_eq!(company.ops.counted("deploy web production v1"), runs, "{:?}", company.ops.traced());
+    let entries = company.kinds(crate::approvals::number(&prompt)).await;
+    for kind in ["approval.requested", "approval.given", "run.started", "run.finished"] {
+        assert_eq!(entries.iter().filter(|it| *it == kind).count(), 1, "{kind} in {entries:?}");
+    }
+}
+
+#[tokio::test]
+async fn killed_before_an_approvals_commit_it_is_counted_after_the_restart() {
+    approved_and_killed(Point::BeforeApprovalCommit, "succeeded", 1).await;
+}
+
+#[tokio::test]
+async fn killed_after_an_approvals_commit_it_starts_after_the_restart() {
+    approved_and_killed(Point::AfterApprovalCommit, "succeeded", 1).await;
+}
+
+#[tokio::test]
+async fn killed_before_the_commit_of_an_approved_start_it_starts_after_the_restart() {
+    approved_and_killed(Point::BeforeDecisionCommit, "succeeded", 1).await;
+}
+
+#[tokio::test]
+async fn killed_after_the_commit_of_an_approved_start_it_is_interrupted_and_not_run() {
+    approved_and_killed(Point::AfterDecisionCommit, "interrupted", 0).await;
 }

@@ -3,6 +3,8 @@
 //! They stand on a real PostgreSQL and real homeservers, which `deploy/test` starts. A test gets a
 //! [`harness::Database`] or a whole [`harness`] world of its own and shares nothing that another could disturb.
 
+mod adversary;
+mod approvals;
 mod audit_log;
 mod burst;
 mod console;

@@ -90,6 +90,12 @@ pub(in crate::catalogue) fn settings(
         request_bytes = limits.bytes("request_bytes");
         limits.finish();
     }
+    let (mut approval_wait, mut approval_remind) = (None, None);
+    if let Some(mut approvals) = file.section("approvals", "[approvals]") {
+        approval_wait = approvals.duration("wait");
+        approval_remind = approvals.duration("remind");
+        approvals.finish();
+    }
     file.finish();
 
     let prefix = checked(prefix, "!", problems, prefix_fault);
@@ -141,6 +147,8 @@ pub(in crate::catalogue) fn settings(
         absence: SignedDuration::from_secs(absence.unwrap_or(60)),
         keep_events: SignedDuration::from_hours(24 * keep_event_days.map_or(30, |days| days.value)),
         grace: SignedDuration::from_secs(grace.unwrap_or(30)),
+        approval_wait: SignedDuration::from_secs(approval_wait.unwrap_or(30 * 60)),
+        approval_remind: SignedDuration::from_secs(approval_remind.unwrap_or(10 * 60)),
         runs: runs.and_then(|runs| usize::try_from(runs.value).ok()).unwrap_or(32),
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),
     })

@@ -164,6 +164,8 @@ fn settings() -> Settings {
         absence: SignedDuration::from_mins(1),
         keep_events: SignedDuration::from_hours(720),
         grace: SignedDuration::from_secs(30),
+        approval_wait: SignedDuration::from_mins(30),
+        approval_remind: SignedDuration::from_mins(10),
         runs: 32,
         request_bytes: 1 << 24,
     }

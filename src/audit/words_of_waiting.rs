@@ -1,0 +1,91 @@
+//! Entries in words: what was waited for, and what was said to it.
+
+use super::words::{action, rules, time};
+use crate::model::{Commitment, Event, Span};
+
+/// What an entry about waiting tells; nothing for any other.
+pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -> Vec<Span> {
+    match event {
+        Event::ApprovalRequested { command, subject, policies, digest, until, .. } => vec![
+            action(command, subject.as_deref()),
+            Span::text(format!(
+                " waits for approval of {} until {} UTC{}",
+                digest.short(),
+                time(*until),
+                rules(policies)
+            )),
+        ],
+        Event::ApprovalGiven { by, digest, .. } => {
+            vec![Span::strong(by.as_str()), Span::text(format!(" approved {}", digest.short()))]
+        }
+        Event::ApprovalWithdrawn { by, digest } => vec![
+            Span::strong(by.as_str()),
+            Span::text(format!(" took back the approval of {}", digest.short())),
+        ],
+        Event::ApprovalRefused { by, why, digest } => {
+            let what = digest.map(|digest| format!(" {}", digest.short())).unwrap_or_default();
+            let why = not_counted(why);
+            vec![
+                Span::strong(by.as_str()),
+                Span::text(format!(" wanted to approve{what}: not counted, {why}")),
+            ]
+        }
+        Event::ApprovalVoid { by, digest, why } => {
+            let why = match why.as_str() {
+                "changed" => "what was approved has changed",
+                "membership" => "who gave it is not in the room any more",
+                "rules" => "the rules no longer let its giver approve",
+                other => other,
+            };
+            vec![
+                Span::text("The approval of "),
+                Span::strong(by.as_str()),
+                Span::text(format!(" for {} is void: {why}", digest.short())),
+            ]
+        }
+        Event::ConfirmationRequested { command, subject, policies, digest, until, .. } => vec![
+            action(command, subject.as_deref()),
+            Span::text(format!(
+                " waits for its sender to confirm {} until {} UTC{}",
+                digest.short(),
+                time(*until),
+                rules(policies)
+            )),
+        ],
+        Event::ConfirmationGiven { by, digest, .. } => {
+            vec![Span::strong(by.as_str()), Span::text(format!(" confirmed {}", digest.short()))]
+        }
+        Event::CommandDenied { by, reason } => {
+            let mut spans = vec![Span::strong(by.as_str()), Span::text(" refused it")];
+            if let Some(words) = reason.and_then(text).filter(|words| !words.is_empty()) {
+                spans.extend([Span::text(": "), Span::emphasis(words)]);
+            }
+            spans
+        }
+        Event::CommandExpired { until } => {
+            vec![Span::text(format!("Waited until {} UTC in vain", time(*until)))]
+        }
+        Event::RunCancelRequested { by } => {
+            vec![Span::strong(by.as_str()), Span::text(" wants it stopped")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Why an approval was not counted, by the kind of reason that is recorded.
+fn not_counted(why: &str) -> &str {
+    match why {
+        "requester" => "who asks cannot approve",
+        "rules" => "the rules do not let them",
+        "team" => "they are in none of the teams that are asked",
+        "membership" => "they were not in the room",
+        "server" => "no team of this room names their server",
+        "outdated" => "it was for something else by then",
+        "late" => "it arrived too late",
+        "twice" => "they had approved already",
+        "not_waiting" => "it waited for no approval",
+        "unconfirmed" => "its sender had not confirmed it yet",
+        "no_digest" => "it did not say what it approves",
+        other => other,
+    }
+}

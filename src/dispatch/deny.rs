@@ -1,0 +1,123 @@
+//! Somebody refuses a request that waits, drops it, or stops it: a no counts however late it comes.
+
+use super::{
+    approve::Heard,
+    docket::{Docket, Word},
+    pipeline::Asked,
+    said_of_waiting as said,
+};
+use crate::{
+    matrix::render::Loudness,
+    model::{Event, State},
+    policy::{Action, Decision, Permit, Refusal, Why},
+    storage::{ContentKind, Error, Membership, Work},
+};
+
+/// Refuses a request that waits.
+pub async fn deny(
+    asked: &Asked<'_>,
+    work: &mut Work,
+    docket: &Docket,
+    word: &Word<'_>,
+    reason: Option<&str>,
+) -> Result<Heard, Error> {
+    let request = &docket.request;
+    if !matches!(request.state, State::AwaitingApproval | State::AwaitingConfirmation | State::Queued) {
+        return Ok(Heard::not("not_waiting", said::stands(request.number, request.state)));
+    }
+    let permit = match may(asked, docket, word, false, work) {
+        Ok(permit) => permit,
+        Err(heard) => return Ok(*heard),
+    };
+    if request.state == State::Queued {
+        // It has all it needs: whoever may refuse it may still keep it from starting.
+        cancel_before_start(asked, work, docket, word).await?;
+    } else {
+        let words = reason.map(|reason| work.content(request.number, ContentKind::Reason, reason.as_bytes()));
+        let event = Event::CommandDenied { by: word.by.to_owned(), reason: words };
+        work.transition(request.number, request.state, State::Denied, event).await?;
+        let message = said::denied(word.by, request.number, reason);
+        work.send(asked.address.answer(request.number, State::Denied, &message, Loudness::Text));
+        ended("denied");
+    }
+    Ok(Heard::Counts(permit, said::done("Refused", request.number)))
+}
+
+/// Drops a request that waits or is queued, or has a running one stopped.
+pub async fn cancel(
+    asked: &Asked<'_>,
+    work: &mut Work,
+    docket: &Docket,
+    word: &Word<'_>,
+) -> Result<Heard, Error> {
+    let request = &docket.request;
+    if request.state.is_terminal() || request.state == State::Received {
+        return Ok(Heard::not("not_waiting", said::stands(request.number, request.state)));
+    }
+    let permit = match may(asked, docket, word, true, work) {
+        Ok(permit) => permit,
+        Err(heard) => return Ok(*heard),
+    };
+    if request.state == State::Running {
+        work.wish_to_cancel(request.number, word.by).await?;
+        return Ok(Heard::Counts(permit, said::stopping(request.number)));
+    }
+    cancel_before_start(asked, work, docket, word).await?;
+    Ok(Heard::Counts(permit, said::done("Cancelled", request.number)))
+}
+
+async fn cancel_before_start(
+    asked: &Asked<'_>,
+    work: &mut Work,
+    docket: &Docket,
+    word: &Word<'_>,
+) -> Result<(), Error> {
+    let request = &docket.request;
+    let event = Event::CommandCancelled { by: word.by.to_owned() };
+    work.transition(request.number, request.state, State::Cancelled, event).await?;
+    let message = said::cancelled(word.by, request.number);
+    work.send(asked.address.answer(request.number, State::Cancelled, &message, Loudness::Notice));
+    ended("cancelled");
+    Ok(())
+}
+
+fn ended(state: &'static str) {
+    metrics::counter!("quarterdeck_requests_total", "state" => state).increment(1);
+}
+
+/// Whether the rules let somebody say no to this. Whoever may approve it may also refuse it.
+fn may(
+    asked: &Asked<'_>,
+    docket: &Docket,
+    word: &Word<'_>,
+    cancels: bool,
+    work: &Work,
+) -> Result<Option<Permit>, Box<Heard>> {
+    if !asked.in_force.admits(asked.room, word.by.server_name()) {
+        return Err(Box::new(Heard::Silent("server")));
+    }
+    if word.standing.membership != Some(Membership::Join) {
+        return Err(Box::new(Heard::Silent("membership")));
+    }
+    let (of, requester, said) = (&docket.invocation, &*docket.request.sender, word.said);
+    let by = (word.by, word.standing.power_level);
+    let ask = |action| asked.in_force.ask_as_said(asked.room, by, action, said, work.now());
+    let first =
+        if cancels { ask(Action::Cancel { of, requester }) } else { ask(Action::Deny { of, requester }) };
+    let refusal = match first {
+        Decision::Permitted(permit) => return Ok(Some(permit)),
+        Decision::Refused(refusal) => refusal,
+        Decision::Waits(_) => return Err(refused(word, cancels, None)),
+    };
+    let may_approve = !cancels && refusal.why == Why::NothingPermits && word.by != requester;
+    if may_approve && let Decision::Permitted(permit) = ask(Action::Approve { of, requester }) {
+        return Ok(Some(permit));
+    }
+    Err(refused(word, cancels, Some(refusal)))
+}
+
+fn refused(word: &Word<'_>, cancels: bool, refusal: Option<Refusal>) -> Box<Heard> {
+    let says = refusal.as_ref().map_or(&[][..], |refusal| &refusal.says);
+    let message = said::rules_say_no(word.by, if cancels { "stop" } else { "refuse" }, says);
+    Box::new(Heard::Not("rules", message, refusal.map(Box::new)))
+}
