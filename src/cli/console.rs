@@ -31,9 +31,9 @@ mod sit;
 /// With --send it sends one line; with --wait it then waits for the outcome, prints the answer, and tells the
 /// outcome by its exit status:
 ///
-///   0  the command succeeded
+///   0  the command succeeded; where it was several (`!status web`), all did
 ///
-///   1  it was refused, failed, timed out, was cancelled or interrupted
+///   1  it, or one of them, was refused, failed, timed out, was cancelled or interrupted
 ///
 ///   2  this command line is wrong
 ///

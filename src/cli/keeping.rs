@@ -46,21 +46,6 @@ pub async fn keep_version(storage: &Storage, in_force: &InForce) -> Result<(), s
     storage.replace_documents(&in_force.ops.documents).await
 }
 
-/// After an absence, one line in each room: from when to when.
-pub async fn say_that_we_are_back(house: &House) -> Result<(), storage::Error> {
-    let now = house.storage.now();
-    let in_force = house.current.get();
-    let settings = &in_force.ops.settings;
-    let seen = house.storage.last_seen().await?;
-    let Some(seen) = seen.filter(|seen| now.duration_since(*seen) > settings.absence) else { return Ok(()) };
-    let rooms = house.storage.bound_rooms().await?;
-    let lines = rooms.into_iter().filter(|(key, _)| in_force.ops.rooms.contains_key(key));
-    let boot = house.storage.boot();
-    let lines = lines.map(|(_, room)| dispatch::away(&room, boot, seen, now, settings.stale_after)).collect();
-    house.outbox.hand(house.storage.say(lines).await?);
-    Ok(())
-}
-
 /// Stores what the homeserver delivers; an event that is alone in its room is decided in the same commit. Where that
 /// fails it rings: the homeserver, which keeps what was not stored, would come back with it after a pause that grows
 /// to minutes.
@@ -118,6 +103,7 @@ impl Keeper {
         keepers.spawn(self.clone().watch());
         keepers.spawn(self.clone().call_for_the_backlog());
         keepers.spawn(self.clone().keep_rooms(drifted));
+        keepers.spawn(super::back::say_that_we_are_back(Arc::clone(&self.house), Arc::clone(&self.health)));
         keepers.spawn(super::pruning::keep_pruning(Arc::clone(&self.house)));
         keepers.spawn(self.reload());
         keepers

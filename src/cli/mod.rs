@@ -10,6 +10,7 @@ use crate::{catalogue::Mistake, dispatch::InForce};
 
 mod access;
 mod audit;
+mod back;
 mod check;
 mod console;
 mod doctor;

@@ -80,7 +80,6 @@ impl Options {
         let (house, drifted) = House::new(storage.clone(), executor, homeserver, outbox, current.clone());
         let dispatcher = Dispatcher::new(Arc::clone(&house));
         dispatcher.recover().await?;
-        keeping::say_that_we_are_back(&house).await?;
         health.rooms.store(keeping::has_all_rooms(&house).await?, Ordering::Relaxed);
 
         let not_stored = Arc::default();

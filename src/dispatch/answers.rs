@@ -6,13 +6,17 @@ use serde_json::json;
 use super::speech;
 use crate::{
     catalogue::Answers,
-    matrix::render::{self, Loudness, Placement},
+    matrix::render::{self, Loudness, Placement, REDACTION},
     model::{Message, RequestNumber, State, StateMark},
     storage::{File, OutboxDraft, Request},
 };
 
 /// The key of an answer's content that tells programs of the request: its number, and where it stands.
 pub const REQUEST: &str = "org.quarterdeck.request";
+
+/// What the source of a row begins with whose request is one of several that somebody asked for with one command:
+/// `status 1/2`.
+pub const PART: &str = "status ";
 
 /// Where the answers to one command go.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Address {
     pub event: Option<OwnedEventId>,
     /// Where in the room.
     pub place: Placement,
+    /// How many requests answer what was asked, where that is not this one alone.
+    pub of: Option<u32>,
 }
 
 impl Address {
@@ -37,7 +43,7 @@ impl Address {
         answers: Answers,
     ) -> Self {
         let place = Placement::answer(&event, root.map(AsRef::as_ref), answers);
-        Self { room, sender, event: Some(event), place }
+        Self { room, sender, event: Some(event), place, of: None }
     }
 
     /// The address of the answers to a request that was recorded earlier.
@@ -52,7 +58,15 @@ impl Address {
             sender: request.sender.clone(),
             event: request.event_id.clone(),
             place,
+            of: None,
         }
+        .through(&request.door)
+    }
+
+    /// The same, for what came through this door.
+    pub fn through(self, door: &str) -> Self {
+        let of = door.strip_prefix(PART).and_then(|part| part.split_once('/')?.1.parse().ok());
+        Self { of, ..self }
     }
 
     /// The answer that ends a request, or tells where it stands.
@@ -67,6 +81,9 @@ impl Address {
         let mentions = if loudness == Loudness::Text { std::slice::from_ref(&self.sender) } else { &[] };
         let mut content = render::message(message, &self.place, mentions, loudness, &step);
         content[REQUEST] = json!({ "number": number, "state": state });
+        if let Some(of) = self.of {
+            content[REQUEST]["of"] = json!(of);
+        }
         self.draft(step, Some(number), "m.room.message", content, None)
     }
 
@@ -119,10 +136,25 @@ impl Address {
         Some(self.draft(step, Some(number), "m.room.message", content, None))
     }
 
+    /// What takes the place of the mark that it runs: that of its end, and the redaction of the other. They go out after
+    /// the answer, in its lane.
+    pub fn end_mark(&self, number: RequestNumber, mark: StateMark) -> Vec<OutboxDraft> {
+        let Some(mut end) = self.mark(number, mark) else { return Vec::new() };
+        end.request = Some(number);
+        let step = format!("request/{number}/unmark");
+        let content = render::redaction_of(&Self::mark_step(number, StateMark::Running), &step);
+        vec![end, self.draft(step, Some(number), REDACTION, content, None)]
+    }
+
+    /// The step key of a mark.
+    pub fn mark_step(number: RequestNumber, mark: StateMark) -> String {
+        format!("request/{number}/mark/{mark:?}")
+    }
+
     /// The mark of a state on the command itself.
     pub fn mark(&self, number: RequestNumber, mark: StateMark) -> Option<OutboxDraft> {
         let event = self.event.as_ref()?;
-        let step = format!("request/{number}/mark/{mark:?}");
+        let step = Self::mark_step(number, mark);
         let content = render::reaction(event, mark, &step);
         Some(self.draft(step, None, "m.reaction", content, None))
     }

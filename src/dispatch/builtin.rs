@@ -1,6 +1,6 @@
 //! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
 
-use super::{explain, pipeline::Asked, speech};
+use super::{answers::PART, explain, pipeline::Asked, speech};
 use crate::{
     audit,
     catalogue::System,
@@ -214,15 +214,10 @@ async fn status(
         if let Some(raw) = spoken(&row.raw, &format!("{prefix}{line}")) {
             let external_id = format!("{}/{index}", row.external_id);
             let (lane, claimed_at) = (row.lane.clone(), row.claimed_at);
-            work.enqueue(&Arrival {
-                source: "status".to_owned(),
-                external_id,
-                lane,
-                claimed_at,
-                raw,
-                is_settled: false,
-            })
-            .await?;
+            // Which of how many: whoever waits for the answer learns from any of them how many there are.
+            let source = format!("{PART}{}/{}", index + 1, system.status.len());
+            let arrival = Arrival { source, external_id, lane, claimed_at, raw, is_settled: false };
+            work.enqueue(&arrival).await?;
         }
     }
     // The lines' own answers are the answer.

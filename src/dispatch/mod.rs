@@ -33,4 +33,4 @@ pub use arrival::arrive;
 pub use dispatcher::{Dispatcher, House};
 pub use in_force::{Current, InForce};
 pub use recovery::interrupted as recover;
-pub use said_of_rooms::away;
+pub use said_of_rooms::{Absence, away};

@@ -19,6 +19,7 @@ use super::{
     room_events, running, speech, timer,
 };
 use crate::{
+    appservice,
     catalogue::{Command, Room, RunKind},
     command::{self, Parsed, Recognised},
     matrix::render::{Loudness, Placement},
@@ -45,7 +46,10 @@ pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
     let incoming = match Incoming::of(&row) {
         Ok(incoming) => incoming,
         Err(reason) => {
-            metrics::counter!("quarterdeck_events_malformed_total").increment(1);
+            // What was no event at all was counted when it arrived.
+            if row.source != appservice::MALFORMED {
+                metrics::counter!("quarterdeck_events_malformed_total").increment(1);
+            }
             tracing::warn!(event.id = row.external_id, reason, "passed over an event that cannot be read");
             return work.done().await.map(drop);
         }
@@ -103,7 +107,8 @@ async fn message(
         incoming.event_id.clone(),
         root.as_ref(),
         room.answers,
-    );
+    )
+    .through(&row.source);
     let asked = Asked {
         house,
         in_force: &in_force,

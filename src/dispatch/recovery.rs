@@ -4,8 +4,8 @@ use super::{answers::Address, dispatcher::House, speech};
 use crate::{
     catalogue::Answers,
     matrix::render::Loudness,
-    model::{Ending, Outcome, OutputSummary, State},
-    storage::{Error, Finished, InterruptedRun},
+    model::{Ending, Outcome, OutputSummary, State, StateMark},
+    storage::{Error, Finished, InterruptedRun, Said},
 };
 
 /// Ends the processes of dead boots' runs, records these runs as interrupted, and says so in their rooms.
@@ -71,9 +71,17 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     );
     // Somebody waits for this and must look: it makes a sound.
     let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
+    let mut drafts = vec![answer];
+    // If it was marked as running, that mark goes.
+    let running = Address::mark_step(number, StateMark::Running);
+    if let Some(mark) = message.mark
+        && house.storage.said(&running).await? != Said::Never
+    {
+        drafts.extend(address.end_mark(number, mark));
+    }
     let kept = (!kept.is_empty()).then_some(&kept[..]);
     if let Finished::Recorded(messages) =
-        house.storage.finish((number, &run.request.room), run.attempt, &outcome, kept, vec![answer]).await?
+        house.storage.finish((number, &run.request.room), run.attempt, &outcome, kept, drafts).await?
     {
         metrics::counter!("quarterdeck_requests_total", "state" => "interrupted").increment(1);
         house.outbox.hand(messages);

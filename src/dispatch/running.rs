@@ -280,7 +280,7 @@ fn drafts(house: &House, command: &Command, ran: &Ran, about: &About, marked: bo
         drafts.extend(address.timeline(number, &line));
     }
     if marked && let Some(mark) = message.mark {
-        drafts.extend(address.mark(number, mark));
+        drafts.extend(address.end_mark(number, mark));
     }
     drafts
 }

@@ -48,6 +48,7 @@ pub use inbox::{Arrival, Stored, Transaction};
 pub use instances::{Beat, InterruptedRun};
 pub use kept::{KeptDecision, KeptVersion};
 pub use migrate::{Migrated, migrate};
+pub use outbox::Said;
 pub use prune::Walk;
 pub use requests::{NewRequest, Request, Unfinished};
 pub use rooms::{Member, Membership, Standing};

@@ -8,9 +8,11 @@ use super::{
     error::Doing as _,
     sheaf::{LEASE, Sheaf},
 };
-use crate::model::{Event, RequestNumber, Timestamp};
+use crate::model::{Event, RequestNumber, SignedDuration, Timestamp};
 
 const DOING: &str = "reading the outbox";
+/// How long after it was written a message must have been handed over to be sent.
+const LOST: SignedDuration = SignedDuration::from_secs(5);
 
 impl Storage {
     /// Has messages sent that belong to no other commit: decorations, notes about rooms. A step that
@@ -32,9 +34,11 @@ impl Storage {
     /// leased, those whose lease ran out or whose holder is dead. Of a lane either all that wait, in
     /// order, or none. A lease lasts a minute.
     ///
-    /// What this process holds already it does not get again before its lease has run out.
-    pub async fn due(&self, limit: i64) -> Result<Vec<OutboxRow>, Error> {
+    /// What this process holds already it does not get again before its lease has run out, but for what it does not
+    /// know (`known`: the rows that it has) although it has had it for a while: there a commit's answer was lost.
+    pub async fn due(&self, limit: i64, known: &[i64]) -> Result<Vec<OutboxRow>, Error> {
         let now = self.now();
+        let lost = SqlTime::from(now + LEASE - LOST);
         let rows = sqlx::query_as!(
             Columns,
             r#"
@@ -42,6 +46,7 @@ impl Storage {
                 SELECT o.id, o.lane,
                        -- Free: nobody's, or left over.
                        (o.leased_by IS NULL OR o.leased_until <= $1
+                        OR (o.leased_by = $3 AND o.leased_until <= $5 AND NOT o.id = ANY($6))
                         OR EXISTS (SELECT FROM instances i WHERE i.boot = o.leased_by AND i.ended_at IS NOT NULL))
                        AND (o.not_before IS NULL OR o.not_before <= $1) AS free
                 FROM outbox o WHERE o.state = 'waiting'
@@ -57,14 +62,17 @@ impl Storage {
             -- What was leased or sent since this statement's snapshot was taken is passed over as well.
             WHERE o.id = taken.id AND o.state = 'waiting'
               AND (o.leased_by IS NULL OR o.leased_until <= $1
+                   OR (o.leased_by = $3 AND o.leased_until <= $5 AND NOT o.id = ANY($6))
                    OR EXISTS (SELECT FROM instances i WHERE i.boot = o.leased_by AND i.ended_at IS NOT NULL))
             RETURNING o.id, o.step, o.lane, o.request, o.room_id, o.kind, o.content AS "content!", o.file_name,
-                      o.file_type, o.file_bytes, o.written_at AS "written_at: SqlTime", o.failures
+                      o.file_type, o.written_at AS "written_at: SqlTime", o.failures
             "#,
             SqlTime::from(now) as _,
             limit,
             self.boot().0,
             SqlTime::from(now + LEASE) as _,
+            lost as _,
+            known,
         )
         .fetch_all(self.pool())
         .await
@@ -82,7 +90,7 @@ impl Storage {
             WHERE step = ANY($1) AND state = 'waiting'
               AND (leased_by IS NULL OR leased_by = $2 OR leased_until <= $3)
             RETURNING id, step, lane, request, room_id, kind, content AS "content!", file_name, file_type,
-                      file_bytes, written_at AS "written_at: SqlTime", failures
+                      written_at AS "written_at: SqlTime", failures
             "#,
             steps,
             self.boot().0,
@@ -173,6 +181,29 @@ impl Storage {
         Ok(())
     }
 
+    /// What became of a step.
+    pub async fn said(&self, step: &str) -> Result<Said, Error> {
+        let row = sqlx::query!("SELECT state, event_id FROM outbox WHERE step = $1", step)
+            .fetch_optional(self.pool())
+            .await
+            .doing(DOING)?;
+        let Some(row) = row else { return Ok(Said::Never) };
+        Ok(match row.event_id {
+            Some(event) => Said::As(OwnedEventId::try_from(event).map_err(unreadable)?),
+            None if row.state == "waiting" => Said::Waits,
+            None => Said::Never,
+        })
+    }
+
+    /// The bytes of a message's file, if it is not uploaded yet: read when its turn comes, because many files may wait.
+    pub async fn file_bytes(&self, id: i64) -> Result<Option<Vec<u8>>, Error> {
+        let bytes = sqlx::query_scalar!("SELECT file_bytes FROM outbox WHERE id = $1", id)
+            .fetch_optional(self.pool())
+            .await
+            .doing("reading a file of the outbox")?;
+        Ok(bytes.flatten())
+    }
+
     /// The event that a step became, once it was sent: what an edit, a reaction or a redaction points to.
     pub async fn event_of_step(&self, step: &str) -> Result<Option<OwnedEventId>, Error> {
         let event = sqlx::query_scalar!("SELECT event_id FROM outbox WHERE step = $1", step)
@@ -183,7 +214,18 @@ impl Storage {
     }
 }
 
-/// A message as it stands in the database.
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It was never written, or was given up.
+    Never,
+    /// It waits to be sent.
+    Waits,
+    /// It was sent.
+    As(OwnedEventId),
+}
+
+/// A message as it stands in the database, without the bytes of its file.
 struct Columns {
     id: i64,
     step: String,
@@ -194,7 +236,6 @@ struct Columns {
     content: Vec<u8>,
     file_name: Option<String>,
     file_type: Option<String>,
-    file_bytes: Option<Vec<u8>>,
     written_at: SqlTime,
     failures: i32,
 }
@@ -209,7 +250,7 @@ impl TryFrom<Columns> for OutboxRow {
     type Error = Error;
 
     fn try_from(row: Columns) -> Result<Self, Error> {
-        let file = row.file_name.zip(row.file_type).zip(row.file_bytes);
+        let file = row.file_name.zip(row.file_type);
         Ok(Self {
             id: row.id,
             lane: row.lane,
@@ -219,7 +260,7 @@ impl TryFrom<Columns> for OutboxRow {
                 request: row.request.map(RequestNumber),
                 kind: row.kind,
                 content: serde_json::from_slice(&row.content).map_err(unreadable)?,
-                file: file.map(|((name, media_type), bytes)| File { name, media_type, bytes }),
+                file: file.map(|(name, media_type)| File { name, media_type, bytes: Vec::new() }),
             },
             written_at: row.written_at.into(),
             failures: row.failures,

@@ -45,3 +45,21 @@ async fn what_cannot_be_sent_has_a_status_of_its_own() {
     assert!(errors.contains("not sent"), "{errors}");
     assert!(world.ops.traced().is_empty());
 }
+
+#[tokio::test]
+async fn a_status_of_several_lines_is_waited_for_to_the_last_and_ends_with_the_worst() {
+    let world = World::changed(|ops| {
+        let web = ops.read("systems/web.toml");
+        let lines = |lines: &str| web.replace("[\"count status\"]", lines);
+        ops.file("systems/web.toml", &lines("[\"count first\", \"fail\", \"slow 1 last\"]"));
+        ops.file("systems/api.toml", &lines("[\"count one\", \"count two\"]"));
+    })
+    .await;
+    let (status, said, errors) = console(&world, &world.alice, &["--send", "!status web", "--wait"]);
+    assert_eq!(status, 1, "{said}{errors}");
+    assert!(said.contains("counted first") && said.contains("❌"), "{said}");
+    assert!(world.ops.traced().contains(&"last ends".to_owned()), "{said}");
+    let (status, said, errors) = console(&world, &world.alice, &["--send", "!status api", "--wait"]);
+    assert_eq!(status, 0, "{said}{errors}");
+    assert!(said.contains("counted one") && said.contains("counted two"), "{said}");
+}

@@ -185,6 +185,7 @@ async fn after_an_absence_commands_are_answered_old_ones_are_told_to_be_stale_an
     world.stop().await;
     let gone = Instant::now();
     let eve = world.eve.as_ref().unwrap();
+    let eve_id = eve.id.clone();
     let mut old = Vec::new();
     for minutes in [6, 60] {
         let at = (SystemClock.now().as_millisecond() - minutes * 60_000).to_string();
@@ -217,9 +218,18 @@ async fn after_an_absence_commands_are_answered_old_ones_are_told_to_be_stale_an
     let away = |event: &&serde_json::Value| {
         event["content"]["body"].as_str().is_some_and(|body| body.starts_with("Quarterdeck was away from "))
     };
+    let here = |event: &&serde_json::Value| event["room_id"] == *world.room;
+    let line = |seen: &[serde_json::Value]| seen.iter().filter(here).find(away).cloned();
+    world.alice.until("the line of the absence", line).await;
     let seen = world.alice.seen();
-    let lines: Vec<_> = seen.iter().filter(|event| event["room_id"] == *world.room).filter(away).collect();
+    let lines: Vec<_> = seen.iter().filter(here).filter(away).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
+    let said = lines[0]["content"]["body"].as_str().unwrap();
+    assert!(said.contains("2 commands were too old and were not run: "), "{said}");
+    for command in &old {
+        let number = world.alice.outcome(&world.bot(), command).await.number;
+        assert!(said.contains(&format!("`{number}` of **{eve_id}**")), "{said}");
+    }
     assert_eq!(lines[0]["content"]["m.relates_to"], serde_json::Value::Null);
     let lines = world.count("SELECT count(*) FROM outbox WHERE step LIKE 'back/%'").await;
     assert_eq!(lines, 2, "one in each room");

@@ -219,13 +219,30 @@ async fn a_room_may_have_its_answers_in_the_main_timeline() {
 }
 
 #[tokio::test]
-async fn a_quick_command_gets_no_reaction_and_a_longer_one_the_marks_of_its_state() {
+async fn a_quick_command_gets_no_reaction_and_a_longer_one_the_mark_of_its_state_after_the_answer() {
     let world = World::start().await;
     let quick = world.alice.say(&world.room, "!count quick").await;
     let long = world.alice.say(&world.room, "!slow 3").await;
     world.alice.outcome(&world.bot(), &long).await;
+    // The mark that it runs was taken back when the other had come.
+    let bot = world.bot();
+    let taken_back = |it: &&Value| it["type"] == "m.room.redaction" && it["sender"] == bot.as_str();
+    world.alice.until("the redaction", |seen| seen.iter().find(taken_back).map(|_| ())).await;
     world.settled().await;
     let seen = world.alice.seen();
+    let at = |fits: &dyn Fn(&Value) -> bool| seen.iter().position(fits).unwrap();
+    let ended = at(&|it| {
+        it["content"]["org.quarterdeck.request"]["state"] == "succeeded"
+            && it["content"]["m.relates_to"]["event_id"] == long.as_str()
+    });
+    let marked = at(&|it| it["content"]["m.relates_to"]["key"] == "✅");
+    let unmarked = at(&|it| taken_back(&it));
+    assert!(ended < marked && marked < unmarked, "never before the answer");
+    let running = at(&|it| it["content"]["m.relates_to"]["key"] == "⏳");
+    let redacted = seen[unmarked]["content"]["redacts"].as_str().unwrap();
+    assert_eq!(seen[running]["event_id"], redacted);
+    let now = world.event(&world.room, redacted).await;
+    assert_eq!(now["content"]["m.relates_to"], Value::Null, "one mark is seen");
     let marks = |event: &str| -> Vec<String> {
         let to =
             |it: &&Value| it["type"] == "m.reaction" && it["content"]["m.relates_to"]["event_id"] == event;

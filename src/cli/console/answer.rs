@@ -1,5 +1,7 @@
 //! Quarterdeck's answers, as programs read them.
 
+use std::collections::BTreeMap;
+
 use ruma::{EventId, OwnedUserId};
 use serde_json::Value;
 
@@ -11,10 +13,36 @@ const REQUEST: &str = "org.quarterdeck.request";
 /// What an answer says of the request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// The request's number.
+    pub number: i64,
+    /// How many requests answer what was sent, where that is not this one alone: `!status web` may have several lines.
+    pub of: Option<usize>,
     /// Where the request stands.
     pub state: State,
     /// The answer in words.
     pub body: String,
+}
+
+/// The requests of what was sent that have ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    ends: BTreeMap<i64, State>,
+    of: usize,
+}
+
+impl Ended {
+    /// Notes an answer. Gives the outcome of the whole once every request has one: the worst.
+    pub fn with(&mut self, answer: &Answer) -> Option<State> {
+        self.of = self.of.max(answer.of.unwrap_or(1));
+        if answer.state.is_terminal() {
+            self.ends.insert(answer.number, answer.state);
+        }
+        if self.ends.is_empty() || self.ends.len() < self.of {
+            return None;
+        }
+        let bad = self.ends.values().find(|state| **state != State::Succeeded);
+        Some(bad.copied().unwrap_or(State::Succeeded))
+    }
 }
 
 /// The answer to the event `to`, if this event is one. Only `speakers` (the room's creators: Quarterdeck) are
@@ -30,8 +58,11 @@ pub fn answer(event: &Value, to: &EventId, speakers: &[OwnedUserId]) -> Option<A
     if !related.iter().any(|id| id.as_str() == Some(to.as_str())) {
         return None;
     }
-    let state = content[REQUEST]["state"].as_str()?.parse().ok()?;
-    Some(Answer { state, body: content["body"].as_str().unwrap_or_default().to_owned() })
+    let request = &content[REQUEST];
+    let state = request["state"].as_str()?.parse().ok()?;
+    let number = request["number"].as_i64()?;
+    let of = request["of"].as_u64().and_then(|of| usize::try_from(of).ok());
+    Some(Answer { number, of, state, body: content["body"].as_str().unwrap_or_default().to_owned() })
 }
 
 #[cfg(test)]
@@ -54,8 +85,23 @@ mod tests {
         let speakers = [owned_user_id!("@quarterdeck:example.org")];
         let to = event_id!("$command");
         let answered = answer(&event("@quarterdeck:example.org", "$command"), to, &speakers);
-        assert_eq!(answered, Some(Answer { state: State::Succeeded, body: "✅ done".to_owned() }));
+        assert_eq!(
+            answered,
+            Some(Answer { number: 482, of: None, state: State::Succeeded, body: "✅ done".to_owned() })
+        );
         assert_eq!(answer(&event("@mallory:example.org", "$command"), to, &speakers), None);
+    }
+
+    #[test]
+    fn one_of_several_answers_ends_nothing_and_the_worst_of_all_counts() {
+        let answer = |number, of, state| Answer { number, of, state, body: String::new() };
+        let mut ended = Ended::default();
+        assert_eq!(ended.with(&answer(1, Some(3), State::Succeeded)), None);
+        assert_eq!(ended.with(&answer(2, Some(3), State::Failed)), None);
+        assert_eq!(ended.with(&answer(2, Some(3), State::Failed)), None, "the same one, seen again");
+        assert_eq!(ended.with(&answer(3, Some(3), State::Queued)), None);
+        assert_eq!(ended.with(&answer(3, Some(3), State::Succeeded)), Some(State::Failed));
+        assert_eq!(Ended::default().with(&answer(1, None, State::Succeeded)), Some(State::Succeeded));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sending one line, and waiting for what comes of it.
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use matrix_sdk::room::RelationsOptions;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Options,
-    answer::{Answer, answer},
+    answer::{Ended, answer},
     line,
     session::{Session, sync},
 };
@@ -61,12 +61,12 @@ async fn send(options: &Options, line: &str) -> anyhow::Result<(Session, OwnedEv
     }
 }
 
-/// Prints the answers as they come, until one is final.
+/// Prints the answers as they come, until every request that was asked for has its final one.
 async fn outcome(session: &Session, event: &OwnedEventId) -> anyhow::Result<State> {
     let speakers =
         session.room.creators().context("who made this room is not known, so nobody can be believed")?;
     let mut since = session.next_batch.clone();
-    let mut last = None;
+    let (mut last, mut ended) = (BTreeMap::new(), Ended::default());
     loop {
         let settings = sync().timeout(Duration::from_secs(30)).token(since.clone());
         let Ok(response) = session.client.sync_once(settings).await else {
@@ -82,13 +82,12 @@ async fn outcome(session: &Session, event: &OwnedEventId) -> anyhow::Result<Stat
             // The room said more than one answer holds, and ours may be in the gap.
             events.extend(related(session, event).await.context("reading the thread")?);
         }
-        for Answer { state, body } in events.iter().filter_map(|it| answer(it, event, &speakers)) {
-            if last != Some(state) {
-                println!("{}", line::safe(&body));
-                last = Some(state);
+        for answer in events.iter().filter_map(|it| answer(it, event, &speakers)) {
+            if last.insert(answer.number, answer.state) != Some(answer.state) {
+                println!("{}", line::safe(&answer.body));
             }
-            if state.is_terminal() {
-                return Ok(state);
+            if let Some(outcome) = ended.with(&answer) {
+                return Ok(outcome);
             }
         }
     }

@@ -18,6 +18,7 @@ use ruma::{
             join_room_by_id::v3 as join_room, joined_rooms::v3 as joined_rooms, leave_room::v3 as leave_room,
         },
         message::{get_message_events::v3 as get_messages, send_message_event::v3 as send_message},
+        redact::redact_event::v3 as redact,
         relations::get_relating_events_with_rel_type::v1 as relations,
         room::{create_room::v3 as create_room, get_room_event::v3 as get_room_event},
         state::{
@@ -75,6 +76,17 @@ impl Homeserver {
             raw("sending an event", content)?.cast_unchecked(),
         );
         Ok(self.send(&format!("sending {kind} to {room}"), request).await?.event_id)
+    }
+
+    /// Redacts an event of ours. The same transaction id again redacts it once.
+    pub async fn redact(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+        transaction: &TransactionId,
+    ) -> Result<OwnedEventId, Error> {
+        let request = redact::Request::new(room.to_owned(), event.to_owned(), transaction.to_owned());
+        Ok(self.send(&format!("taking {event} back in {room}"), request).await?.event_id)
     }
 
     /// Uploads a file. An upload has no transaction id: one whose answer is lost leaves an orphan.

@@ -3,14 +3,17 @@
 use std::{future::Future, time::Duration};
 
 use backon::BackoffBuilder as _;
-use ruma::{OwnedEventId, OwnedTransactionId};
+use ruma::{EventId, OwnedEventId, OwnedTransactionId};
 use serde_json::Value;
 
 use super::{Delivered, Shared, search};
 use crate::{
-    matrix::Error,
+    matrix::{
+        Error,
+        render::{REDACTION, STEP_TO_REDACT},
+    },
     model::{Digest, SignedDuration, fault::Point},
-    storage::{self, OutboxRow},
+    storage::{self, OutboxRow, Said},
 };
 
 /// How long after a message was written we rely on the homeserver's memory of its transaction id. Synapse keeps
@@ -31,6 +34,13 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow) -> Delivered {
         .with_max_times(TRIES)
         .build();
     let mut tried = false;
+    if row.draft.kind == REDACTION {
+        match until_said(shared, &mut row).await {
+            Target::Known => {}
+            Target::Nothing => return Delivered::Concluded,
+            Target::NotYet => return Delivered::GivenBack,
+        }
+    }
     loop {
         shared.gate.pass().await;
         // The semaphore is never closed.
@@ -71,15 +81,55 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow) -> Delivered {
     }
 }
 
+/// What a redaction takes back.
+enum Target {
+    /// The event is known.
+    Known,
+    /// It was never sent: so there is nothing to take back, and that is noted.
+    Nothing,
+    /// It still waits: the redaction was given back.
+    NotYet,
+}
+
+/// Waits until the step that a row redacts was sent.
+async fn until_said(shared: &Shared, row: &mut OutboxRow) -> Target {
+    let step = row.draft.content[STEP_TO_REDACT].as_str().unwrap_or_default().to_owned();
+    for _ in 0..TRIES * 10 {
+        match shared.storage.said(&step).await {
+            Ok(Said::As(event)) => {
+                row.draft.content["redacts"] = Value::from(event.as_str());
+                return Target::Known;
+            }
+            Ok(Said::Never) => {
+                until_noted(|| shared.storage.parked(row.id, "there is nothing to take back")).await;
+                return Target::Nothing;
+            }
+            Ok(Said::Waits) => {}
+            Err(error) => tracing::debug!(%error, "a redaction waits"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let when = shared.storage.now() + REST;
+    until_noted(|| shared.storage.retry_at(row.id, when)).await;
+    Target::NotYet
+}
+
 /// One try: the file first, where there is one, then the message.
 async fn attempt(shared: &Shared, row: &mut OutboxRow) -> Result<OwnedEventId, Error> {
     if let Some(file) = &row.draft.file
         && row.draft.content["url"].is_null()
     {
-        let address = shared.homeserver.upload(&file.name, &file.media_type, file.bytes.clone()).await?;
+        let bytes = bytes_of(shared, row.id).await;
+        let address = shared.homeserver.upload(&file.name, &file.media_type, bytes).await?;
         row.draft.content["url"] = Value::from(address.as_str());
         // Uploads have no transaction id: noted before the message is sent, so that it happens once.
         until_noted(|| shared.storage.uploaded(row.id, &row.draft.content)).await;
+    }
+    if let Some(event) =
+        row.draft.content["redacts"].as_str().and_then(|event| <&EventId>::try_from(event).ok())
+    {
+        // Done twice it takes back no more than once, so nothing is looked for.
+        return shared.homeserver.redact(&row.draft.room, event, &transaction_id(row)).await;
     }
     let age = shared.storage.now().duration_since(row.written_at);
     if age > REMEMBERED
@@ -108,6 +158,19 @@ fn transaction_id(row: &OutboxRow) -> OwnedTransactionId {
     let written = row.written_at.as_microsecond().to_be_bytes();
     let digest = Digest::of_parts([row.draft.step.as_bytes(), &written]).to_string();
     format!("qd{}", &digest[..32]).into()
+}
+
+/// The bytes of a row's file, waiting for the database where it is away.
+async fn bytes_of(shared: &Shared, id: i64) -> Vec<u8> {
+    loop {
+        match shared.storage.file_bytes(id).await {
+            Ok(bytes) => return bytes.unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%error, "a file waits");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
 }
 
 /// Writes a note into the database, waiting for it where it is away: what was sent must not be forgotten.

@@ -95,6 +95,17 @@ pub fn reaction(to: &ruma::EventId, mark: StateMark, step: &str) -> Value {
     })
 }
 
+/// The type of a redaction.
+pub const REDACTION: &str = "m.room.redaction";
+
+/// The key that names the step whose event is to be redacted: it has an id only once it was sent.
+pub const STEP_TO_REDACT: &str = "org.quarterdeck.redacts_step";
+
+/// The redaction of what another step became.
+pub fn redaction_of(other: &str, step: &str) -> Value {
+    json!({ STEP_TO_REDACT: other, STEP: step })
+}
+
 /// The same message as an edit of `original`: live output, a prompt that was decided.
 pub fn edit(original: &ruma::EventId, new: &Value) -> Value {
     let mut replacement = new.clone();

@@ -2,7 +2,7 @@
 
 use quarterdeck::{
     model::{RequestNumber, SignedDuration},
-    storage::{OutboxRow, Storage},
+    storage::{OutboxRow, Said, Storage},
 };
 use ruma::event_id;
 
@@ -26,11 +26,11 @@ async fn what_is_written_is_leased_to_its_writer_and_comes_back_when_the_lease_r
     let written = one.say(vec![message("a", None), message("b", None)]).await.unwrap();
     assert_eq!(steps(&written), ["a", "b"]);
     assert_eq!(written[0].draft.content["body"], "said \u{0}");
-    assert!(two.due(10).await.unwrap().is_empty());
-    assert!(one.due(10).await.unwrap().is_empty(), "it holds them already");
+    assert!(two.due(10, &[]).await.unwrap().is_empty());
+    assert!(one.due(10, &[]).await.unwrap().is_empty(), "it holds them already");
     store.clock.pass(61);
-    assert_eq!(steps(&two.due(10).await.unwrap()), ["a", "b"]);
-    assert!(one.due(10).await.unwrap().is_empty());
+    assert_eq!(steps(&two.due(10, &[]).await.unwrap()), ["a", "b"]);
+    assert!(one.due(10, &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_dead_holders_messages_are_anybodys() {
     let (one, two) = (store.storage("one").await, store.storage("two").await);
     one.say(vec![message("a", None)]).await.unwrap();
     one.leave().await.unwrap();
-    assert_eq!(steps(&two.due(10).await.unwrap()), ["a"]);
+    assert_eq!(steps(&two.due(10, &[]).await.unwrap()), ["a"]);
 }
 
 #[tokio::test]
@@ -50,9 +50,9 @@ async fn a_lane_is_in_one_hand_so_its_order_is_kept() {
     let first = one.say(vec![message("a", Some(number))]).await.unwrap();
     // Written by another process while the first message is not sent: nobody may send it yet.
     assert!(two.say(vec![message("b", Some(number))]).await.unwrap().is_empty());
-    assert!(two.due(10).await.unwrap().is_empty());
+    assert!(two.due(10, &[]).await.unwrap().is_empty());
     one.sent(first[0].id, event_id!("$sent")).await.unwrap();
-    assert_eq!(steps(&two.due(10).await.unwrap()), ["b"]);
+    assert_eq!(steps(&two.due(10, &[]).await.unwrap()), ["b"]);
 }
 
 #[tokio::test]
@@ -65,9 +65,9 @@ async fn a_message_that_is_put_off_puts_off_what_follows_it() {
     let when = storage.now() + SignedDuration::from_secs(10);
     storage.retry_at(written[0].id, when).await.unwrap();
     storage.retry_at(other[0].id, storage.now()).await.unwrap();
-    assert_eq!(steps(&storage.due(10).await.unwrap()), ["elsewhere"]);
+    assert_eq!(steps(&storage.due(10, &[]).await.unwrap()), ["elsewhere"]);
     store.clock.pass(11);
-    let due = storage.due(10).await.unwrap();
+    let due = storage.due(10, &[other[0].id]).await.unwrap();
     assert_eq!(steps(&due), ["a", "b"]);
     assert_eq!(due.iter().map(|row| row.failures).collect::<Vec<_>>(), [1, 0]);
 }
@@ -96,7 +96,7 @@ async fn a_parked_message_is_on_the_record_and_the_next_goes_on() {
     }
     assert_eq!(store.count("SELECT count(*) FROM entries WHERE kind = 'answer.parked'").await, 1);
     store.clock.pass(61);
-    assert_eq!(steps(&storage.due(10).await.unwrap()), ["b"]);
+    assert_eq!(steps(&storage.due(10, &[]).await.unwrap()), ["b"]);
     let unfinished = storage.unfinished().await.unwrap();
     assert_eq!((unfinished.outbox, unfinished.parked), (1, 1));
 }
@@ -114,8 +114,36 @@ async fn a_file_is_kept_until_it_is_uploaded() {
     draft.file = Some(file.clone());
     let written = storage.say(vec![draft]).await.unwrap();
     assert_eq!(written[0].draft.file, Some(file));
+    assert_eq!(storage.file_bytes(written[0].id).await.unwrap().as_deref(), Some(&b"whole"[..]));
     storage.uploaded(written[0].id, &serde_json::json!({"url": "mxc://a/b"})).await.unwrap();
     store.clock.pass(61);
-    let due = storage.due(10).await.unwrap();
+    let due = storage.due(10, &[]).await.unwrap();
     assert_eq!((due[0].draft.file.clone(), &due[0].draft.content["url"]), (None, &"mxc://a/b".into()));
+}
+
+#[tokio::test]
+async fn what_was_written_by_a_commit_whose_answer_was_lost_is_sent_after_a_moment() {
+    let store = Store::new().await;
+    let storage = store.storage("main").await;
+    let written = storage.say(vec![message("lost", None), message("known", None)]).await.unwrap();
+    let known = written[1].id;
+    assert!(storage.due(10, &[known]).await.unwrap().is_empty(), "it may be on its way to be handed over");
+    store.clock.pass(6);
+    let due = storage.due(10, &[written[0].id, known]).await.unwrap();
+    assert!(due.is_empty(), "what is known is being sent");
+    assert_eq!(steps(&storage.due(10, &[]).await.unwrap()), ["lost", "known"]);
+}
+
+#[tokio::test]
+async fn what_became_of_a_step_is_told() {
+    let store = Store::new().await;
+    let storage = store.storage("main").await;
+    let written = storage.say(vec![message("a", None), message("b", None)]).await.unwrap();
+    assert_eq!(storage.said("never").await.unwrap(), Said::Never);
+    assert_eq!(storage.said("a").await.unwrap(), Said::Waits);
+    let event = ruma::owned_event_id!("$sent");
+    storage.sent(written[0].id, &event).await.unwrap();
+    storage.parked(written[1].id, "for good").await.unwrap();
+    assert_eq!(storage.said("a").await.unwrap(), Said::As(event));
+    assert_eq!(storage.said("b").await.unwrap(), Said::Never);
 }
