@@ -17,13 +17,13 @@ use crate::{
     catalogue::{self, Command, Ops, Room, RunKind},
     command::{self, Line, Mistake, Parsed, Recognised},
     model::{Clock as _, SystemClock, Value},
-    policy::{Action, Decision, Question, Refusal, Remedy, Rules, Why},
+    policy::{Action, Decision, Question, Refusal, Remedy, Rules, Wait, Why},
 };
 
 /// What the command line gave.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 if the rules permit it (in every room shown), 1 if they refuse, 2 if the line, or the folder, is not understood."
+    after_help = "Exit status: 0 if the rules permit it (in every room shown), 1 if they refuse or would wait, 2 if the line, or the folder, is not understood."
 )]
 pub struct Options {
     /// The line as somebody would type it; the prefix may be left out
@@ -147,7 +147,7 @@ impl Options {
                 }
                 Decision::Waits(wait) => {
                     verdict = Verdict::Refused;
-                    refused(text, &room.key, &wait.into(), rules)?;
+                    waits(text, &room.key, &wait, rules)?;
                 }
                 Decision::Refused(refusal) => {
                     verdict = Verdict::Refused;
@@ -244,6 +244,20 @@ fn groups(ops: &Ops, who: &UserId) -> String {
         )
         .collect();
     if of.is_empty() { "in no team".to_owned() } else { format!("in {}", of.join(", ")) }
+}
+
+fn waits(text: &mut String, room: &str, wait: &Wait, rules: &Rules) -> fmt::Result {
+    writeln!(text, "\nIn {room}: would wait, for what these rules ask")?;
+    let place = |id: &str| rules.place(id).unwrap_or_default();
+    for need in &wait.needs {
+        let of: Vec<_> = need.of.iter().map(|of| format!("{} of {}", of.count, of.team)).collect();
+        writeln!(text, "  {} ({}): {}", need.rule, place(&need.rule), need.says)?;
+        writeln!(text, "    approvals by others: {}", of.join(" and "))?;
+    }
+    for (id, says) in &wait.confirm {
+        writeln!(text, "  {id} ({}): {says}\n    a confirmation by whoever asks", place(id))?;
+    }
+    Ok(())
 }
 
 fn refused(text: &mut String, room: &str, refusal: &Refusal, rules: &Rules) -> fmt::Result {

@@ -1,8 +1,12 @@
 //! What holds for any rules, any people and any commands.
 
-use proptest::prelude::*;
+use std::collections::BTreeSet;
 
-use super::{ask, compile};
+use proptest::prelude::*;
+use ruma::OwnedUserId;
+
+use super::{ask, compile, question, run};
+use crate::policy::{Decision, Question};
 
 const PEOPLE: &[&str] = &[
     "@alice:example.org",
@@ -131,6 +135,60 @@ proptest! {
             let may = permitted.iter().any(|(_, line)| line.split(' ').next() == Some(command));
             let warns = warned.iter().any(|what| what.contains(&format!("`{command}`")));
             prop_assert_eq!(may, !warns, "{}: {:?}", command, warned);
+        }
+    }
+}
+
+/// A rule that asks for so many of each of some groups, as `check` would have it.
+fn asks_for(groups: &[&str], count: i64) -> String {
+    let each: Vec<_> =
+        groups.iter().map(|group| format!("context.approvals[\"{group}\"] >= {count}")).collect();
+    let people = count * i64::try_from(groups.len()).unwrap();
+    format!(
+        r#"@id("all") permit (principal, action in Action::"run", resource);
+        @id("asks") @says("Ask.") @remedy("approval") @by("{}") @count("{count}")
+        forbid (principal, action in Action::"run", resource)
+        unless {{ {} && context.approvals.total >= {people} }};"#,
+        groups.join(","),
+        each.join(" && "),
+    )
+}
+
+/// Everybody who could say a word, with the groups they are in.
+const APPROVERS: &[(&str, &[&str])] = &[
+    ("@alice:example.org", &["web", "on-call", "leads", "web-leads"]),
+    ("@bob:example.org", &["web"]),
+    ("@carol:partner.example", &["partner"]),
+    ("@erin:example.org", &["on-call", "leads", "on-call-leads"]),
+    ("@mallory:elsewhere.example", &[]),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn fewer_distinct_approvers_than_a_rule_asks_for_never_give_a_permit(
+        groups in prop::sample::subsequence(vec!["web", "on-call", "partner", "leads"], 1..=2),
+        count in 1_i64..=2,
+        asks in prop::sample::select(APPROVERS),
+        said in prop::sample::subsequence(APPROVERS.to_vec(), 0..=5),
+    ) {
+        let rules = compile(&asks_for(&groups, count));
+        let invocation = run("uptime");
+        let approvals: BTreeSet<OwnedUserId> =
+            said.iter().map(|(who, _)| OwnedUserId::try_from(*who).unwrap()).collect();
+        let decision = rules.decide(&Question { approvals: &approvals, ..question(asks.0, &invocation) });
+        let others: Vec<_> = said.iter().filter(|(who, _)| *who != asks.0).collect();
+        let of = |group: &str| others.iter().filter(|(_, groups)| groups.contains(&group)).count();
+        let number = usize::try_from(count).unwrap();
+        let enough = groups.iter().all(|group| of(group) >= number) && others.len() >= number * groups.len();
+        match decision {
+            Decision::Permitted(_) => prop_assert!(enough, "{said:?}"),
+            Decision::Waits(wait) => {
+                prop_assert!(!enough, "{said:?}");
+                prop_assert_eq!(wait.needs[0].of.len(), groups.len());
+            }
+            Decision::Refused(refusal) => prop_assert!(false, "{refusal:?}"),
         }
     }
 }
