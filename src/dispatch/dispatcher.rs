@@ -15,13 +15,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     in_force::{Current, InForce},
-    pipeline, recovery, timer,
+    pipeline, recovery, said_of_rooms, timer,
 };
 use crate::{
     executor::Executor,
     matrix::{Homeserver, Outbox},
     model::RequestNumber,
-    storage::{Error, Storage, Wanted, Work},
+    storage::{Error, PASSED, Storage, Ticket, Wanted, Work},
 };
 
 /// How many rooms are worked on at once. Deciding takes about a millisecond; the rest is the database.
@@ -273,7 +273,21 @@ async fn step(house: &Arc<House>, wanted: Wanted) -> Result<bool, Error> {
     // For a reason of its own: counted, so that it cannot block its room, or end every life of the server.
     let failures = house.storage.count_failure(&ticket, &reason).await?;
     tracing::error!(reason, failures, "a piece of work could not be processed");
+    if failures >= PASSED
+        && let Err(error) = passed(house, &ticket).await
+    {
+        tracing::error!(%error, "a room could not be told of what was passed over");
+    }
     Ok(true)
+}
+
+/// Tells a room of ours that something there was passed over: not even its own answer could be written.
+async fn passed(house: &House, ticket: &Ticket) -> Result<(), Error> {
+    let Some((room, name)) = ticket.place() else { return Ok(()) };
+    if house.storage.room_by_id(&room).await?.is_some() {
+        house.outbox.hand(house.storage.say(vec![said_of_rooms::passed(room, &name)]).await?);
+    }
+    Ok(())
 }
 
 /// What a future gives. `None` if it panicked, which the panic hook has told by then: one request's bad luck

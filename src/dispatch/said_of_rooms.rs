@@ -27,6 +27,16 @@ pub fn cannot_read(room: OwnedRoomId) -> OutboxDraft {
     answers::in_room(room, step, &message)
 }
 
+/// Where something was given up, and not even its own answer could be written.
+pub fn passed(room: OwnedRoomId, name: &str) -> OutboxDraft {
+    let message = Message::marked(StateMark::Refused).line([
+        Span::text("Not run: "),
+        Span::code(name),
+        Span::text(", which was sent here, could not be processed. It is recorded; tell the operators."),
+    ]);
+    answers::in_room(room, format!("passed/{name}"), &message)
+}
+
 /// A time in which Quarterdeck was not there.
 #[derive(Debug, Clone, Copy)]
 pub struct Absence {

@@ -54,4 +54,4 @@ pub use requests::{NewRequest, Request, Unfinished};
 pub use rooms::{Member, Membership, Standing};
 pub use start::{PendingWarrant, Start, Started, Warrant};
 pub use waits::{NewWait, Prompt, TIMER, Timer, Waiting};
-pub use work::{Ticket, Work};
+pub use work::{PASSED, Ticket, Work};

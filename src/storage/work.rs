@@ -15,7 +15,7 @@ use crate::model::{Commitment, Event, RequestNumber, Timestamp};
 /// From this many failures on, work is to be concluded without trying it again.
 const POISON: i32 = 3;
 /// At this many failures even that did not succeed, and the work is passed over: a lane must not stand still.
-const PASSED: i32 = 6;
+pub const PASSED: i32 = 6;
 
 /// A claimed piece of work: a row of the inbox, or a queued request whose lock is free.
 ///
@@ -218,6 +218,16 @@ impl Work {
 /// Names a piece of work that was dropped by an error.
 #[derive(Debug)]
 pub struct Ticket(Subject);
+
+impl Ticket {
+    /// The room it belongs to, and what names it there: its event's id, or its request's number.
+    pub fn place(&self) -> Option<(OwnedRoomId, String)> {
+        match &self.0 {
+            Subject::Row(row) => Some((row.lane.as_str().try_into().ok()?, row.external_id.clone())),
+            Subject::Queued(request) => Some((request.room.clone(), request.number.to_string())),
+        }
+    }
+}
 
 impl Storage {
     /// As [`Work::failed`], for work that is dropped already.

@@ -311,3 +311,31 @@ async fn a_structured_command_counts_only_where_the_text_says_the_same() {
     assert_eq!(answer.state, "refused", "{}", answer.body);
     assert_eq!(world.ops.traced(), ["same"]);
 }
+
+#[tokio::test]
+async fn what_cannot_even_be_answered_is_passed_over_and_its_room_is_told() {
+    let world = World::start().await;
+    // What it takes: its text cannot be kept, and neither can the answer that says so.
+    for statement in [
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'on purpose'; END $$",
+        "CREATE TRIGGER fails BEFORE INSERT ON contents FOR EACH ROW
+         WHEN (position('poison'::bytea IN NEW.bytes) > 0) EXECUTE FUNCTION fail()",
+        "CREATE TRIGGER fails BEFORE INSERT ON outbox FOR EACH ROW
+         WHEN (NEW.step LIKE 'unprocessable/%') EXECUTE FUNCTION fail()",
+    ] {
+        sqlx::query(statement).execute(&world.sql()).await.unwrap();
+    }
+    let event = world.alice.say(&world.room, "!count poison").await;
+    let bot = world.bot();
+    let told = |it: &&Value| {
+        it["sender"] == bot.as_str()
+            && it["content"]["body"]
+                .as_str()
+                .is_some_and(|body| body.contains("Not run") && body.contains(&event))
+    };
+    world.alice.until("the room's line", |seen| seen.iter().find(told).map(|_| ())).await;
+    assert_eq!(world.count("SELECT count(*) FROM inbox WHERE state = 'passed'").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM entries WHERE kind = 'command.unprocessable'").await, 1);
+    assert_eq!(world.ask("!count next").await.state, "succeeded");
+    assert_eq!(world.ops.traced(), ["next"]);
+}
