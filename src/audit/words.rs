@@ -189,6 +189,18 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         Event::RoomChanged { name, what } | Event::RoomFailed { name, what } => {
             vec![Span::text(format!("Room {name}: {what}"))]
         }
+        Event::RoomAdopted { name, before, creators, by } => {
+            let creators: Vec<_> = creators.iter().map(|user| user.as_str()).collect();
+            let mut spans = vec![
+                Span::text(format!("Room {name}: this room took the place of ")),
+                Span::code(before.as_str()),
+                Span::text(format!(". It was created by {}", creators.join(", "))),
+            ];
+            if let Some(by) = by {
+                spans.extend([Span::text(", and confirmed by "), Span::strong(by.clone())]);
+            }
+            spans
+        }
         Event::MemberChanged { user, membership, by } => {
             let mut spans = vec![Span::strong(user.as_str()), Span::text(format!(": {membership}"))];
             if by != user {

@@ -22,12 +22,16 @@ pub(super) fn connect(settings: Settings) -> anyhow::Result<Storage> {
 
 /// Records that the log is being read, by the operating system's user.
 pub(super) async fn record(storage: &Storage, query: String) -> anyhow::Result<()> {
+    Ok(storage.record(None, None, Event::AuditRead { by: operator(), query }).await?)
+}
+
+/// Who runs this subcommand: the operating system's user, and on which host.
+pub(super) fn operator() -> String {
     let uid = nix::unistd::Uid::effective();
     let user =
         nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let by = format!("{user} at {host}");
-    Ok(storage.record(None, None, Event::AuditRead { by, query }).await?)
+    format!("{user} at {host}")
 }
 
 /// A time as it was given, or so long ago.

@@ -22,6 +22,7 @@ mod migrate;
 mod new;
 mod pruning;
 mod registration;
+mod rooms;
 mod rules;
 mod serve;
 mod telemetry;
@@ -58,6 +59,8 @@ enum Command {
     Rules(rules::Options),
     /// Reads the audit log
     Audit(audit::Options),
+    /// Decides about a room what Quarterdeck does not decide by itself
+    Rooms(rooms::Options),
     /// Checks an installation and says how to mend what is wrong
     Doctor(doctor::Options),
     /// Applies limits to itself, waits for a byte, then becomes the program of a run
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Access(options) => options.run(),
         Command::Rules(options) => options.run(),
         Command::Audit(options) => options.run(),
+        Command::Rooms(options) => options.run(),
         Command::Doctor(options) => options.run(),
         Command::ExecRun(options) => options.run(),
     };

@@ -308,6 +308,18 @@ pub enum Event {
         /// What is wrong, and how to mend it.
         what: String,
     },
+    /// A room took the place of another that was closed: commands count there from now on.
+    #[serde(rename = "room.adopted")]
+    RoomAdopted {
+        /// The room's name in the ops folder.
+        name: String,
+        /// The room whose place it took, which it names as its predecessor.
+        before: OwnedRoomId,
+        /// Who created it.
+        creators: Vec<OwnedUserId>,
+        /// The administrator who confirmed it; nobody where Quarterdeck created it itself.
+        by: Option<String>,
+    },
     /// Somebody's membership of a room changed.
     #[serde(rename = "member.changed")]
     MemberChanged {
@@ -397,6 +409,7 @@ impl Event {
             Self::MessageRedacted { .. } => "message.redacted",
             Self::RoomChanged { .. } => "room.changed",
             Self::RoomFailed { .. } => "room.failed",
+            Self::RoomAdopted { .. } => "room.adopted",
             Self::MemberChanged { .. } => "member.changed",
             Self::InvitationDeclined { .. } => "invitation.declined",
             Self::RulesLoaded { .. } => "rules.loaded",

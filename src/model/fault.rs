@@ -2,9 +2,11 @@
 //!
 //! In a release build there is nothing here at all.
 
-/// A place in the life of a request where dying must lose nothing and double nothing.
+/// A place, most of them in the life of a request, where dying must lose nothing and double nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
+    /// The homeserver has made a room; that is not noted yet.
+    AfterRoomMade,
     /// A transaction arrived; nothing is stored.
     BeforeInboxCommit,
     /// The inbox is committed; the homeserver has no answer yet.
@@ -33,7 +35,8 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::AfterRoomMade,
         Self::BeforeInboxCommit,
         Self::AfterInboxCommit,
         Self::BeforeDecisionCommit,
@@ -51,6 +54,7 @@ impl Point {
     /// The name that `QUARTERDECK_DIE_AT` chooses it by.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::AfterRoomMade => "after-room-made",
             Self::BeforeInboxCommit => "before-inbox-commit",
             Self::AfterInboxCommit => "after-inbox-commit",
             Self::BeforeDecisionCommit => "before-decision-commit",

@@ -5,8 +5,8 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use jiff_sqlx::Timestamp as SqlTime;
 use sqlx::PgExecutor;
 
-use super::{Error, Storage, Work, error::Doing as _, work::Held};
-use crate::model::RequestNumber;
+use super::{Error, Storage, Work, error::Doing as _, sheaf::Sheaf, work::Held};
+use crate::model::{Event, RequestNumber};
 
 /// Somebody's membership of a room, as Matrix names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +95,47 @@ impl Storage {
         .await
         .doing(DOING)?;
         tx.commit().await.doing(DOING)
+    }
+
+    /// Binds a key to the room that takes the place of `before`, and records it in the same commit. Says whether the
+    /// key was still bound to `before`; where it was not, nothing happens.
+    pub async fn adopt_room(
+        &self,
+        key: &str,
+        before: &RoomId,
+        room: &RoomId,
+        event: Event,
+    ) -> Result<bool, Error> {
+        const DOING: &str = "binding a room in the place of another";
+        let now = self.now();
+        let mut tx = self.begin(DOING).await?;
+        let gone = sqlx::query!(
+            "-- A room that is bound under another key, one that is declared no longer, is taken from it.
+             DELETE FROM rooms WHERE (key = $1 AND room_id = $2) OR (key <> $1 AND room_id = $3) RETURNING key",
+            key,
+            before.as_str(),
+            room.as_str(),
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .doing(DOING)?;
+        if !gone.iter().any(|row| row.key == key) {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "INSERT INTO rooms (key, room_id, bound_at) VALUES ($1, $2, $3)",
+            key,
+            room.as_str(),
+            SqlTime::from(now) as _,
+        )
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?;
+        let mut sheaf = Sheaf::default();
+        sheaf.append(None, Some(room), event);
+        sheaf.write(self, &mut tx, now, None).await?;
+        tx.commit().await.doing(DOING)?;
+        Ok(true)
     }
 
     /// The bound rooms: key and id.

@@ -299,6 +299,7 @@ fn who(event: &Event) -> Option<String> {
         | Event::MemberChanged { by, .. }
         | Event::InvitationDeclined { by } => Some(by.to_string()),
         Event::AuditRead { by, .. } => Some(by.clone()),
+        Event::RoomAdopted { by, .. } => by.clone(),
         Event::CommandPermitted { .. }
         | Event::CommandRefused { .. }
         | Event::CommandUnprocessable { .. }

@@ -80,6 +80,16 @@ impl Yard {
         person(&server, &appservice, &format!("{name}_{}", self.tag)).await
     }
 
+    /// Quarterdeck's own user.
+    pub fn as_bot(&self) -> Person {
+        Person {
+            id: self.homeserver.bot().to_owned(),
+            url: self.server.url.clone(),
+            token: self.appservice.as_token.clone(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
     /// What aliases of this test begin with.
     pub fn alias_prefix(&self) -> String {
         format!("{}_{}_", self.appservice.id, self.tag)

@@ -8,7 +8,9 @@ use ruma::{
     UserId,
     api::client::{
         account::whoami::v3 as whoami,
-        alias::{create_alias::v3 as create_alias, get_alias::v3 as get_alias},
+        alias::{
+            create_alias::v3 as create_alias, delete_alias::v3 as delete_alias, get_alias::v3 as get_alias,
+        },
         appservice::request_ping::v1 as request_ping,
         authenticated_media::get_media_config::v1 as get_media_config,
         discovery::{get_capabilities::v3 as get_capabilities, get_supported_versions as get_versions},
@@ -200,6 +202,12 @@ impl Homeserver {
     pub async fn create_alias(&self, alias: &RoomAliasId, room: &RoomId) -> Result<(), Error> {
         let request = create_alias::Request::new(alias.to_owned(), room.to_owned());
         self.send(&format!("giving {alias} to {room}"), request).await.map(drop)
+    }
+
+    /// Takes an alias away from its room.
+    pub async fn delete_alias(&self, alias: &RoomAliasId) -> Result<(), Error> {
+        let request = delete_alias::Request::new(alias.to_owned());
+        self.send(&format!("taking {alias} away from its room"), request).await.map(drop)
     }
 
     /// The rooms that the bot has joined.

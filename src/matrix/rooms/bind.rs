@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     matrix::{Error, Homeserver},
+    model::fault::Point,
     storage::Storage,
 };
 
@@ -26,10 +27,12 @@ const PATIENCE: usize = 8;
 pub(super) struct House<'a> {
     pub(super) homeserver: &'a Homeserver,
     pub(super) storage: &'a Storage,
-    bound: BTreeMap<String, OwnedRoomId>,
-    joined: BTreeSet<OwnedRoomId>,
+    pub(super) bound: BTreeMap<String, OwnedRoomId>,
+    pub(super) joined: BTreeSet<OwnedRoomId>,
+    /// Whether a key was moved to another room in this round, so that there must be another.
+    pub(super) moved: bool,
     /// The keys that are declared: a room bound under another key was renamed, and may be taken over.
-    declared: BTreeSet<String>,
+    pub(super) declared: BTreeSet<String>,
     version: Option<RoomVersionId>,
 }
 
@@ -41,7 +44,7 @@ impl<'a> House<'a> {
     ) -> Result<Self, ReconcileError> {
         let bound = storage.bound_rooms().await?.into_iter().collect();
         let joined = patiently(|| homeserver.joined_rooms()).await?.into_iter().collect();
-        Ok(Self { homeserver, storage, bound, joined, declared, version: None })
+        Ok(Self { homeserver, storage, bound, joined, moved: false, declared, version: None })
     }
 
     /// Finds or makes the room, and binds it. `None` where that failed; the report then says why.
@@ -54,7 +57,10 @@ impl<'a> House<'a> {
             return self.reach(wanted, room, report).await;
         }
         let (room, what) = match self.make(wanted).await {
-            Ok(room) => (room, "made"),
+            Ok(room) => {
+                Point::AfterRoomMade.pass();
+                (room, "made")
+            }
             Err(error) if error.is("M_ROOM_IN_USE") => match self.adoptable(wanted, report).await? {
                 Some(room) => (room, "bound: Quarterdeck had made it before"),
                 None => return Ok(None),
@@ -78,7 +84,7 @@ impl<'a> House<'a> {
 
     /// The state of a room, after the mirror was filled from it.
     pub(super) async fn read(
-        &self,
+        &mut self,
         wanted: &WantedRoom,
         room: &OwnedRoomId,
         report: &mut Report,
@@ -92,15 +98,7 @@ impl<'a> House<'a> {
             }
         };
         if let Some(other) = found.replaced_by() {
-            report.fail(
-                &wanted.key,
-                Some(room),
-                format!(
-                    "{} ({room}) was closed by a tombstone that points to {other}. Quarterdeck follows no tombstone by \
-                     itself. To have a new room made, rename rooms/{}.toml and remove the alias from the old room",
-                    wanted.alias, wanted.key
-                ),
-            );
+            self.follow(wanted, room, other, report).await?;
             return Ok(None);
         }
         if found.is_encrypted() {

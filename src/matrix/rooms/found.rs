@@ -98,10 +98,32 @@ impl Found {
         self.creators() == [bot]
     }
 
-    /// The room that a tombstone names.
-    pub(super) fn replaced_by(&self) -> Option<String> {
+    /// What a tombstone names as the room to go to, which may be none.
+    pub(super) fn replaced_by(&self) -> Option<&str> {
         let tombstone = self.content("m.room.tombstone", "")?;
-        Some(tombstone["replacement_room"].as_str().unwrap_or("no other room").to_owned())
+        Some(tombstone["replacement_room"].as_str().unwrap_or_default())
+    }
+
+    /// The room that it says it takes the place of.
+    pub(super) fn predecessor(&self) -> Option<&str> {
+        self.content("m.room.create", "")?["predecessor"]["room_id"].as_str()
+    }
+
+    /// The level that somebody still needs to set all state there; `None` where they can. Nobody may touch a level above
+    /// their own, nor take away somebody's that is as high: since version 12 that of `m.room.tombstone` is usually 150.
+    pub(super) fn lacks(&self, bot: &UserId) -> Option<i64> {
+        if self.creators_stand_above() && self.creators().iter().any(|creator| creator == bot) {
+            return None;
+        }
+        let none = Value::Null;
+        let levels = self.content("m.room.power_levels", "").unwrap_or(&none);
+        let map = |name: &str| levels[name].as_object().into_iter().flatten();
+        let others = map("users").filter(|(user, _)| *user != bot.as_str());
+        let others = others.filter_map(|(_, level)| Some(level.as_i64()?.saturating_add(1)));
+        let events = map("events").chain(map("notifications")).filter_map(|(_, level)| level.as_i64());
+        let fields = levels.as_object().into_iter().flatten().filter_map(|(_, level)| level.as_i64());
+        let needed = others.chain(events).chain(fields).fold(100, i64::max);
+        (levels["users"][bot.as_str()].as_i64().unwrap_or_default() < needed).then_some(needed)
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
@@ -196,6 +218,21 @@ mod tests {
         assert!(create("12", &[]).is_made_by(bot));
         assert!(!create("12", &["@mallory:x"]).is_made_by(bot));
         assert!(!create("12", &[]).is_made_by(ruma::user_id!("@other:c")));
+    }
+
+    #[test]
+    fn who_did_not_create_a_room_needs_the_highest_level_and_one_above_that_of_any_other() {
+        let bot: &UserId = ruma::user_id!("@bot:c");
+        let room = |sender: &str, users: Value, events: Value| {
+            let levels = json!({ "users": users, "events": events, "state_default": 50 });
+            let create = event("m.room.create", "", sender, &json!({ "room_version": "12" }));
+            found(&[create, event("m.room.power_levels", "", sender, &levels)]).lacks(bot)
+        };
+        assert_eq!(room("@bot:c", json!({}), json!({ "m.room.tombstone": 150 })), None);
+        assert_eq!(room("@a:c", json!({}), json!({})), Some(100));
+        assert_eq!(room("@a:c", json!({ "@bot:c": 100 }), json!({ "m.room.tombstone": 150 })), Some(150));
+        assert_eq!(room("@a:c", json!({ "@bot:c": 150 }), json!({ "m.room.tombstone": 150 })), None);
+        assert_eq!(room("@a:c", json!({ "@bot:c": 100, "@b:c": 100 }), json!({})), Some(101));
     }
 
     #[test]

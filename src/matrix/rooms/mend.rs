@@ -19,7 +19,10 @@ pub(super) async fn mend(
     report: &mut Report,
 ) -> Result<(), ReconcileError> {
     let is_main = has_alias(house, wanted, room, report).await?;
-    let state = wanted.state(house.homeserver.bot(), found.creators_stand_above());
+    // A room that we took over may have been created by somebody else: there we need a level like all others.
+    let bot = house.homeserver.bot();
+    let above = found.creators_stand_above() && found.creators().iter().any(|creator| creator == bot);
+    let state = wanted.state(bot, above);
     for state in state.into_iter().chain(ties) {
         // An alias that leads elsewhere may not be named as the room's own.
         if found.has(&state) || (state.kind == "m.room.canonical_alias" && !is_main) {

@@ -2,19 +2,22 @@
 //!
 //! `cli` calls [`reconcile`] at the start, when the folder changes, when somebody else changed a room's state, and now
 //! and then. It makes what is missing, mends what drifted, invites who belongs, and fills the mirror that decisions
-//! read. It refuses to follow a tombstone, to take over a room that it did not create, and to remove anybody: what it
-//! cannot mend, it names together with the mend, and goes on with the next room.
+//! read. It refuses to follow a tombstone on its word alone, to take over a room that it did not create (an administrator
+//! may have it do so, by [`adopt`]), and to remove anybody: what it cannot mend, it names together with the mend, and goes
+//! on with the next room.
 
 mod bind;
 mod found;
 mod mend;
 mod people;
+mod successor;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{OwnedRoomId, OwnedUserId};
 
+pub use self::successor::{AdoptError, adopt};
 use self::{bind::House, wanted::Wanted};
 use super::{Error, Homeserver};
 use crate::{
@@ -119,6 +122,24 @@ pub async fn reconcile(
     ops: &Ops,
 ) -> Result<Report, ReconcileError> {
     let mut report = Report::default();
+    if !round(homeserver, storage, ops, &mut report).await? {
+        // A room took another's place: its state is made anew, and the space is tied to it.
+        let changes = std::mem::take(&mut report.changes);
+        report = Report { changes, ..Report::default() };
+        round(homeserver, storage, ops, &mut report).await?;
+    }
+    metrics::gauge!("quarterdeck_rooms_failing")
+        .set(u32::try_from(report.failures.len()).unwrap_or(u32::MAX));
+    Ok(report)
+}
+
+/// Looks at every room once. Says whether all stayed where they were bound.
+async fn round(
+    homeserver: &Homeserver,
+    storage: &Storage,
+    ops: &Ops,
+    report: &mut Report,
+) -> Result<bool, ReconcileError> {
     let wanted = Wanted::of(ops);
     let declared = wanted.rooms.iter().map(|room| room.key.clone()).chain([SPACE.to_owned()]).collect();
     let mut house = House::look(homeserver, storage, declared).await?;
@@ -134,7 +155,7 @@ pub async fn reconcile(
     // invitation may wait for another homeserver.
     let mut rooms = BTreeMap::new();
     for wanted in wanted.rooms.iter().chain(&wanted.space) {
-        if let Some(room) = house.room(wanted, &mut report).await? {
+        if let Some(room) = house.room(wanted, report).await? {
             rooms.insert(wanted.key.clone(), room);
         }
     }
@@ -144,19 +165,17 @@ pub async fn reconcile(
     let mut keep = Vec::new();
     for wanted in wanted.rooms.iter().chain(&wanted.space) {
         let Some(room) = rooms.get(&wanted.key) else { continue };
-        let Some(found) = house.read(wanted, room, &mut report).await? else { continue };
+        let Some(found) = house.read(wanted, room, report).await? else { continue };
         let ties = if wanted.key == SPACE {
             wanted::children(&children, &ops.settings.server_name, &found)
         } else {
             wanted::parent(space.as_ref(), &ops.settings.server_name)
         };
-        mend::mend(&house, wanted, room, &found, ties, &mut report).await?;
+        mend::mend(&house, wanted, room, &found, ties, report).await?;
         keep.push((wanted, room, found));
     }
     for (wanted, room, found) in &keep {
-        people::admit(&house, wanted, room, found, &mut report).await?;
+        people::admit(&house, wanted, room, found, report).await?;
     }
-    metrics::gauge!("quarterdeck_rooms_failing")
-        .set(u32::try_from(report.failures.len()).unwrap_or(u32::MAX));
-    Ok(report)
+    Ok(!house.moved)
 }

@@ -64,15 +64,26 @@ impl Person {
 
     /// Registers a user of exactly this localpart.
     pub async fn register_as(homeserver: &Homeserver, localpart: &str) -> Self {
+        Self::enrol(homeserver, localpart, false).await
+    }
+
+    /// Registers an administrator of the homeserver.
+    pub async fn administrator(homeserver: &Homeserver) -> Self {
+        let part = &SystemRandom.uuid().simple().to_string()[..8];
+        Self::enrol(homeserver, &format!("administrator_{part}"), true).await
+    }
+
+    async fn enrol(homeserver: &Homeserver, localpart: &str, admin: bool) -> Self {
         let name = &localpart[..localpart.rfind('_').unwrap()];
         let http = client();
         let url = Url::parse(&homeserver.url).unwrap();
         let path = url.join("/_synapse/admin/v1/register").unwrap();
         let nonce: Value = http.get(path.clone()).send().await.unwrap().json().await.unwrap();
         let nonce = nonce["nonce"].as_str().unwrap();
-        let message = format!("{nonce}\0{localpart}\0pass of {name}\0notadmin");
+        let message =
+            format!("{nonce}\0{localpart}\0pass of {name}\0{}", if admin { "admin" } else { "notadmin" });
         let body = json!({
-            "nonce": nonce, "username": localpart, "password": format!("pass of {name}"), "admin": false,
+            "nonce": nonce, "username": localpart, "password": format!("pass of {name}"), "admin": admin,
             "mac": hmac_sha1(homeserver.shared_secret.as_bytes(), message.as_bytes()),
         });
         let answer: Value = http.post(path).json(&body).send().await.unwrap().json().await.unwrap();
@@ -172,6 +183,14 @@ impl Person {
     pub async fn join(&self, alias: &str) -> String {
         let answer = self.must("POST", &["join", alias], &json!({})).await;
         answer["room_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Deletes a room, as an administrator of a Synapse can.
+    pub async fn delete_room(&self, room: &str) {
+        let url = self.url(&["_synapse", "admin", "v1", "rooms", room], &[]);
+        let body = json!({ "block": false, "purge": true });
+        let answer = self.http.delete(url).bearer_auth(&self.token).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
 
     /// Tries to go into a room; gives the status.

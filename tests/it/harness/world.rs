@@ -255,6 +255,12 @@ impl World {
         self.launch(&[("QUARTERDECK_DIE_AT", point.name()), ("QUARTERDECK_INBOX_FIRST", "1")]).ready().await;
     }
 
+    /// Starts `serve` so that it kills itself at `point`, which it comes to before it is ready.
+    pub async fn serve_until_dead(&mut self, point: Point) {
+        self.launch(&[("QUARTERDECK_DIE_AT", point.name())]);
+        self.died().await;
+    }
+
     /// Starts `serve` with the owner's URL, which it must refuse; gives what it says.
     pub async fn refused_to_serve_as_owner(&mut self) -> String {
         let before = self.log_text().len();
