@@ -204,6 +204,12 @@ impl Company {
         self.entries(number).await
     }
 
+    /// Makes sure that a request has one entry of a kind.
+    pub async fn once(&self, number: i64, kind: &str) {
+        let kinds = self.entries(number).await;
+        assert_eq!(kinds.iter().filter(|it| *it == kind).count(), 1, "{kind} in {kinds:?}");
+    }
+
     /// Approvals of a command that do not count, and why, in order.
     pub async fn refused_approvals(&self, command: &str) -> Vec<String> {
         self.whys(command, "approval.refused").await
@@ -364,6 +370,7 @@ async fn a_refusal_ends_it_with_its_reason_and_its_giver() {
     assert_eq!(answer.state, "succeeded", "{}", answer.body);
     let ended = company.ends(&command).await;
     assert_eq!(ended.state, "denied");
+    company.once(ended.number, "command.denied").await;
     assert!(
         ended.body.contains(&company.alice.id) && ended.body.contains("not before the backup"),
         "{}",
@@ -407,6 +414,7 @@ async fn what_nobody_approves_expires_after_a_reminder() {
     assert_eq!(reminder["content"]["m.mentions"], prompt["content"]["m.mentions"]);
     let ended = company.ends(&command).await;
     assert_eq!(ended.state, "expired", "{}", ended.body);
+    company.once(ended.number, "command.expired").await;
     assert_eq!(ended.content("m.mentions")["user_ids"][0], company.bob.id.as_str());
     assert!(company.ops.traced().is_empty());
 }
@@ -445,6 +453,7 @@ async fn who_asked_drops_what_waits_and_leads_stop_what_runs() {
         .await;
     assert!(body(&ended).contains(&format!("Stopped by {}", company.carol.id)), "{}", body(&ended));
     assert_eq!(company.ops.counted("stopped ends"), 0);
+    company.once(number(&ended), "run.cancel_requested").await;
     company.world.settled().await;
 }
 
@@ -484,6 +493,8 @@ async fn what_destroys_is_confirmed_by_its_requester_alone() {
     company.react(&company.bob, &prompt, "✅").await;
     assert_eq!(company.ends(&command).await.state, "succeeded");
     assert_eq!(company.ops.traced(), ["wipe cache"]);
+    company.once(number(&prompt), "confirmation.requested").await;
+    company.once(number(&prompt), "confirmation.given").await;
 
     // First confirmed, then approved, where both are asked.
     let (command, prompt) = company.waits("!wipe all").await;

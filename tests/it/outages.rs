@@ -45,7 +45,11 @@ async fn logged(world: &World, what: &str, times: usize) {
 }
 
 async fn is_ready(world: &World) -> bool {
-    let url = format!("http://{}/health/ready", world.address());
+    is_well(world, "/health/ready").await
+}
+
+async fn is_well(world: &World, path: &str) -> bool {
+    let url = format!("http://{}{path}", world.address());
     client().get(url).send().await.unwrap().status().is_success()
 }
 
@@ -93,6 +97,10 @@ async fn without_the_database_nothing_runs_and_when_it_is_back_work_goes_on_by_i
     // The homeserver has tried for the third time: by itself it would come back only after 8 seconds.
     logged(&world, "a transaction was not stored", 3).await;
     assert!(!is_ready(&world).await);
+    assert!(
+        is_well(&world, "/health/live").await,
+        "whoever watches it must not restart it for the database's sake"
+    );
     assert_eq!(world.ops.traced(), ["across begins", "across ends"], "nothing runs that is not recorded");
 
     own.start();

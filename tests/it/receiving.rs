@@ -194,7 +194,13 @@ async fn a_redaction_of_a_command_that_waits_cancels_it() {
         .answer_that(&bot, &second, |it| it["content"]["org.quarterdeck.request"]["state"] == "queued")
         .await;
     world.bob.redact(&world.room, &second).await;
-    assert_eq!(world.alice.outcome(&world.bot(), &second).await.state, "cancelled");
+    let cancelled = world.alice.outcome(&world.bot(), &second).await;
+    assert_eq!(cancelled.state, "cancelled");
+    let entries = world.entries(cancelled.number).await;
+    for kind in ["command.permitted", "run.queued", "command.cancelled"] {
+        assert_eq!(entries.iter().filter(|it| *it == kind).count(), 1, "{kind} in {entries:?}");
+    }
+    assert!(!entries.iter().any(|kind| kind == "run.started"), "{entries:?}");
     world.alice.outcome(&world.bot(), &first).await;
     world.settled().await;
     assert_eq!(world.ops.counted("second begins"), 0);
