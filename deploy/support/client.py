@@ -86,6 +86,11 @@ class Client:
         query = {"server_name": via, "via": via} if via else {}
         return self.call("POST", f"/_matrix/client/v3/join/{quote(room)}", {}, **query)["room_id"]
 
+    def state(self, room: str) -> list[dict[str, Any]]:
+        """The state events of a room."""
+        found: Any = self.call("GET", f"/_matrix/client/v3/rooms/{quote(room)}/state")
+        return found
+
     def send(self, room: str, text: str) -> str:
         """Says a line, as a person does; the event's id."""
         return self.send_event(room, "m.room.message", {"msgtype": "m.text", "body": text})

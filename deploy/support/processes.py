@@ -51,7 +51,7 @@ class Process:
         new.write_text(json.dumps({"pid": child.pid, "started": started_at(child.pid), "argv": argv}))
         new.replace(self.note)
 
-    def wait_until(self, healthy: Callable[[], bool], seconds: float) -> None:
+    def wait_until(self, healthy: Callable[[], bool], seconds: float, every: float = 0.05) -> None:
         """Waits until it is healthy; if it ends or takes too long, says the end of its output."""
         deadline = time.monotonic() + seconds
         while not healthy():
@@ -59,7 +59,7 @@ class Process:
             if ended or time.monotonic() > deadline:
                 what = "ended" if ended else f"was not ready after {seconds:.0f} s"
                 raise Problem(f"started {self.name}, and it {what}. The end of {self.log}:\n{self.tail()}")
-            time.sleep(0.05)
+            time.sleep(every)
 
     def tail(self, lines: int = 25) -> str:
         """The end of its output."""

@@ -161,9 +161,9 @@ class Homeserver:
             # Fewer arenas keep the memory of its threads small.
             self.process.start(argv, {**paths.environment(), "MALLOC_ARENA_MAX": "2"}, cwd=self.folder)
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 60, every: float = 0.05) -> None:
         """Waits until it answers."""
-        self.process.wait_until(self.healthy, seconds)
+        self.process.wait_until(self.healthy, seconds, every)
 
     def healthy(self) -> bool:
         """Whether it answers."""

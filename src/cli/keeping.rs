@@ -31,8 +31,10 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How far back to look for what the homeserver may have held back.
 const HELD_BACK: SignedDuration = SignedDuration::from_secs(60);
-/// How often the homeserver is asked whether it is there.
+/// How often the homeserver is asked whether it is there, while it is.
 const PROBE: Duration = Duration::from_secs(2);
+/// And while it is away: it is to be asked for its backlog within a moment of its return.
+const PROBE_AWAY: Duration = Duration::from_millis(250);
 /// How long after a change in a room it is looked at: changes come in swarms.
 const SETTLE: Duration = Duration::from_millis(300);
 /// The first and the longest pause between two calls for what could not be stored.
@@ -154,11 +156,8 @@ impl Keeper {
 
     /// Knows whether the homeserver is there; when it comes, asks for its backlog at once.
     async fn watch(self) {
-        let mut ticks = interval(PROBE);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_up = false;
         loop {
-            ticks.tick().await;
             let up = match self.house.homeserver.versions().await {
                 Ok(_) => true,
                 Err(error) => {
@@ -182,6 +181,7 @@ impl Keeper {
                 self.house.outbox.wake();
             }
             was_up = up;
+            sleep(if up { PROBE } else { PROBE_AWAY }).await;
         }
     }
 

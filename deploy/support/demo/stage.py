@@ -154,7 +154,7 @@ class Stage:
             "EXAMPLE_DATABASE_URL": f"postgresql:///{DATABASE}?host={self.cluster.socket}&user={BACKUP}",
         }
         self.serve.start([cost.binary(self.profile), "serve", "--ops", str(self.ops.folder)], {**paths.environment(), **extra}, cwd=self.state)
-        self.serve.wait_until(self._ready, 60)
+        self.serve.wait_until(self._ready, 60, every=0.01)
 
     def _ready(self) -> bool:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
