@@ -292,6 +292,9 @@ mod tests {
             approval_remind: jiff::SignedDuration::from_mins(10),
             runs: 32,
             request_bytes: 1 << 24,
+            elevation: jiff::SignedDuration::from_hours(1),
+            local: None,
+            git: None,
         }
     }
 

@@ -60,6 +60,7 @@ fn permitted() -> Event {
         inputs: nothing,
         policies: vec!["staging-by-its-team".into()],
         rules: Digest::of(b"rules"),
+        elevated: vec![],
     }
 }
 
@@ -98,6 +99,7 @@ fn a_list_has_a_line_for_each_request_with_what_became_of_it() {
         reason: Commitment(Digest::of(b"")),
         policies: Vec::new(),
         rules: Digest::of(b"rules"),
+        elevated: vec![],
     };
     let alice = owned_user_id!("@alice:example.org");
     let left = Event::MemberChanged { user: alice.clone(), membership: "leave".into(), by: alice };

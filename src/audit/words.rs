@@ -67,6 +67,9 @@ fn why_not(why: &str) -> &str {
         "unreadable" => "it could not be understood",
         "stale" => "its time was too far from now",
         "membership" => "its sender was not in the room",
+        "local" => "no team names that user of the host",
+        "version" => "that version could not be loaded",
+        "struck" => "its sender was taken out of a team",
         "server" => "no team of this room names its sender's server",
         other => other,
     }
@@ -109,6 +112,11 @@ pub(super) fn rules(policies: &[String]) -> String {
     }
 }
 
+/// `, as one of the team a for a while`, where that is so.
+fn for_a_while(teams: &[String]) -> String {
+    if teams.is_empty() { String::new() } else { format!(", as one of {} for a while", teams.join(" and ")) }
+}
+
 /// What an entry tells. `text` gives a content's words, where they are at hand.
 pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -> Vec<Span> {
     match event {
@@ -120,16 +128,17 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             }
             spans
         }
-        Event::CommandPermitted { command, subject, policies, .. } => vec![
+        Event::CommandPermitted { command, subject, policies, elevated, .. } => vec![
             action(command, subject.as_deref()),
-            Span::text(format!(" was permitted{}", rules(policies))),
+            Span::text(format!(" was permitted{}{}", rules(policies), for_a_while(elevated))),
         ],
-        Event::CommandRefused { why, command, subject, reason, policies, .. } => {
+        Event::CommandRefused { why, command, subject, reason, policies, elevated, .. } => {
             let mut spans = match command {
                 Some(command) => vec![action(command, subject.as_deref()), Span::text(" was not run")],
                 None => vec![Span::text("Not run")],
             };
             spans.push(Span::text(format!(": {}{}", why_not(why), rules(policies))));
+            spans.push(Span::text(for_a_while(elevated)));
             if let Some(words) = text(*reason).filter(|words| !words.is_empty()) {
                 spans.extend([Span::text(". Answered: "), Span::emphasis(words)]);
             }
@@ -211,13 +220,57 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         Event::InvitationDeclined { by } => {
             vec![Span::text("Declined an invitation by "), Span::strong(by.as_str())]
         }
-        Event::RulesLoaded { rules, folder, commit } => {
-            let commit = commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
-            vec![Span::text(format!(
-                "A version of the ops folder came into force: {}, rules {}{commit}",
+        Event::RulesLoaded { rules, folder, commit, reference, signer, by } => {
+            let part = |words: &str, text: &Option<String>| {
+                text.as_ref().map(|text| format!(", {words} {text}")).unwrap_or_default()
+            };
+            let mut text = format!(
+                "A version of the ops folder came into force: {}, rules {}",
                 folder.short(),
                 rules.short()
-            ))]
+            );
+            text.push_str(&part("commit", commit));
+            text.push_str(&part("fetched as", reference));
+            text.push_str(&part("signed by", signer));
+            text.push_str(&part("loaded by", &by.as_ref().map(ToString::to_string)));
+            vec![Span::text(text)]
+        }
+        Event::ElevationGiven { user, team, until, reason } => {
+            let mut spans = vec![
+                Span::strong(user.as_str()),
+                Span::text(" is in the team "),
+                Span::strong(team),
+                Span::text(format!(" until {}", time(*until))),
+            ];
+            if let Some(words) = text(*reason) {
+                spans.extend([Span::text(": "), Span::emphasis(words)]);
+            }
+            spans
+        }
+        Event::ElevationEnded { user, team, why } => {
+            let why = if why == "struck" { ": a team does not name them any more" } else { "" };
+            vec![
+                Span::strong(user.as_str()),
+                Span::text(" is no longer in the team "),
+                Span::strong(team),
+                Span::text(format!(" for a while{why}")),
+            ]
+        }
+        Event::EmergencyUsed { by, command, subject, reason } => {
+            let mut spans = vec![
+                Span::strong("Emergency"),
+                Span::text(": "),
+                Span::strong(by.as_str()),
+                Span::text(" uses "),
+                action(command, subject.as_deref()),
+            ];
+            if let Some(words) = text(*reason) {
+                spans.extend([Span::text(": "), Span::emphasis(words)]);
+            }
+            spans
+        }
+        Event::LocalRefused { uid, why } => {
+            vec![Span::text(format!("Refused the user {uid} of this host at the local socket: {why}"))]
         }
         Event::AuditRead { by, query } => {
             vec![Span::strong(by), Span::text(format!(" read the audit log: {query}"))]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::SignedDuration;
 
-use super::{Argument, ArgumentType, Command, Effect, Run, RunKind};
+use super::{AUTHORITY, Argument, ArgumentType, Command, Effect, Run, RunKind};
 
 /// Every built-in command. Their names are reserved.
 pub fn builtins() -> Vec<Arc<Command>> {
@@ -79,8 +79,46 @@ pub fn builtins() -> Vec<Arc<Command>> {
             vec![optional("id", "the rule", name())],
             &["rules", "rules production-is-for-leads"],
         ),
+        authority(
+            "reload",
+            "Loads the ops folder anew, or another version of it, as a whole or not at all",
+            vec![
+                optional("ref", "the branch, tag or commit to fetch", name()),
+                optional(
+                    "version",
+                    "the commit or digest that it must be; found where it is not given",
+                    name(),
+                ),
+            ],
+            &["reload", "reload main"],
+        ),
+        authority(
+            "elevate",
+            "Puts you into a team for a while",
+            vec![
+                Argument { required: true, ..optional("team", "the team", name()) },
+                Argument {
+                    required: true,
+                    ..optional(
+                        "duration",
+                        "for how long",
+                        ArgumentType::Duration { min: 1, max: 30 * 86_400 },
+                    )
+                },
+                Argument { rest: true, required: true, ..optional("reason", "what for", name()) },
+            ],
+            &["elevate database 30m the backup hangs"],
+        ),
         builtin("ping", "Answers, to show that everything works", vec![], &["ping"]),
     ]
+}
+
+/// A built-in that changes who may do what: only rules that name it, or its tag, reach it.
+fn authority(name: &str, summary: &str, arguments: Vec<Argument>, examples: &[&str]) -> Arc<Command> {
+    let mut command = Arc::unwrap_or_clone(builtin(name, summary, arguments, examples));
+    command.effect = Effect::Danger;
+    command.tags = BTreeSet::from([AUTHORITY.to_owned()]);
+    Arc::new(command)
 }
 
 /// The greatest integer of canonical JSON: 2^53 - 1.

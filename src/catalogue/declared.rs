@@ -64,6 +64,8 @@ pub struct Room {
     pub join: Join,
     /// Where answers go.
     pub answers: Answers,
+    /// Whether it is the log room: where the use of commands of emergency, and new versions of the rules, are told.
+    pub log: bool,
 }
 
 /// How people come into a room.
@@ -101,6 +103,8 @@ pub struct Team {
     pub users: BTreeSet<OwnedUserId>,
     /// Those of them who lead: `Team::"key-leads"` and, with all other leads, `Team::"leads"`.
     pub leads: BTreeSet<OwnedUserId>,
+    /// `[[local]]`: which of them a user of this host is, by the user's number.
+    pub local: BTreeMap<u32, OwnedUserId>,
 }
 
 /// A system: a thing that is operated.
@@ -193,6 +197,19 @@ pub struct Command {
     pub arguments: Vec<Argument>,
     /// How it is run.
     pub run: Run,
+}
+
+/// The tag of commands of emergency: `Action::"tag:emergency"` in the rules.
+pub const EMERGENCY: &str = "emergency";
+
+/// The tag of the built-ins that change who may do what.
+pub const AUTHORITY: &str = "authority";
+
+impl Command {
+    /// Whether it is a command of emergency: it asks for a reason, and its use is told to everybody.
+    pub fn is_emergency(&self) -> bool {
+        self.tags.contains(EMERGENCY)
+    }
 }
 
 /// An argument.

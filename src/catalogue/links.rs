@@ -58,6 +58,8 @@ pub(super) fn resolve(
     }
     room_commands(everything, rooms, references, problems);
     room_aliases(rooms, problems);
+    one_log_room(rooms, problems);
+    local_users(&everything.teams, problems);
     defaults(everything, references, problems);
     subjects(everything, references, problems);
     phrases(everything, references, problems);
@@ -112,6 +114,38 @@ fn room_aliases(rooms: &BTreeMap<String, Room>, problems: &Problems) {
                 format!("the alias {} is also that of rooms/{other}.toml", room.alias),
                 "Give one of them another alias.",
             );
+        }
+    }
+}
+
+fn one_log_room(rooms: &BTreeMap<String, Room>, problems: &Problems) {
+    let mut logs = rooms.values().filter(|room| room.log);
+    if let Some(first) = logs.next() {
+        for other in logs {
+            problems.add(
+                &super::problems::Place::file(format!("rooms/{}.toml", other.key)),
+                format!("rooms/{}.toml is the log room already", first.key),
+                "Keep log = true in one of them.",
+            );
+        }
+    }
+}
+
+/// A user of this host is one person, whatever teams say so.
+fn local_users(teams: &BTreeMap<String, Team>, problems: &Problems) {
+    let mut seen: BTreeMap<u32, (&str, &ruma::UserId)> = BTreeMap::new();
+    for team in teams.values() {
+        for (uid, user) in &team.local {
+            match seen.get(uid) {
+                Some((other, known)) if *known != *user => problems.add(
+                    &super::problems::Place::file(format!("teams/{}.toml", team.key)),
+                    format!("uid = {uid} is {user} here and {known} in teams/{other}.toml"),
+                    "Keep one of them: a user of this host is one person.",
+                ),
+                _ => {
+                    seen.insert(*uid, (&team.key, user));
+                }
+            }
         }
     }
 }

@@ -21,15 +21,28 @@ mod values;
 
 pub use builtin::builtins;
 pub use declared::{
-    Answers, Argument, ArgumentType, Command, Criticality, Document, Effect, Join, Limits, Ops, PolicyFile,
-    Room, Run, RunKind, SecretSource, System, Team,
+    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join,
+    Limits, Ops, PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
 };
 pub use links::is_subject;
 pub use load::{load, load_kept};
 pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, nearest, one_of};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
-pub use settings::Settings;
+pub use settings::{GitSource, LocalDoor, Settings};
 pub use values::{Known, WrongValue, boolean, duration};
 
 use names::did_you_mean;
+
+/// Whom a team's file names, however else it may be wrong: for what was kept of an earlier version.
+pub fn members_in(text: &str) -> std::collections::BTreeSet<ruma::OwnedUserId> {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let named = ["users", "leads"].into_iter().filter_map(|key| table.get(key)?.as_array());
+    let names = named.flatten().filter_map(toml::Value::as_str);
+    names.filter_map(|name| ruma::OwnedUserId::try_from(name).ok()).collect()
+}
+
+/// Whether a text can name a branch, a tag or a commit, and is no option and no expression of git's.
+pub fn is_git_reference(text: &str) -> bool {
+    read::is_reference(text)
+}

@@ -72,14 +72,15 @@ pub(super) fn is_environment_name(name: &str) -> bool {
 /// the rules know already.
 pub fn is_reserved_command(name: &str) -> bool {
     const RESERVED: &[&str] = &[
-        "again", "approve", "cancel", "change", "danger", "deny", "docs", "erase", "pause", "read", "reload",
-        "resume", "run", "say", "snooze", "tail", "who", "why",
+        "again", "approve", "cancel", "change", "danger", "deny", "docs", "erase", "pause", "read", "resume",
+        "run", "say", "snooze", "tail", "who", "why",
     ];
     RESERVED.contains(&name) || super::builtins().iter().any(|command| command.name == name)
 }
 
 /// What a tag may not be called: the groups of actions that the rules know already.
-pub(super) const RESERVED_TAGS: &[&str] = &["read", "change", "danger", "run", "builtin"];
+pub(super) const RESERVED_TAGS: &[&str] =
+    &["read", "change", "danger", "run", "builtin", "authority", "emergency"];
 
 #[cfg(test)]
 mod tests {

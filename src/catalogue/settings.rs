@@ -1,6 +1,6 @@
 //! `quarterdeck.toml`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, tz::TimeZone};
 use ruma::{OwnedServerName, OwnedUserId};
@@ -56,9 +56,73 @@ pub struct Settings {
     pub runs: usize,
     /// `[limits] request_bytes`: the largest body accepted over HTTP. Default 16 MiB.
     pub request_bytes: usize,
+    /// `[limits] elevation`: how long anybody may be in a team for a while. Default 1 hour.
+    pub elevation: SignedDuration,
+    /// `[local]`: the door for people on this host. Closed by default.
+    pub local: Option<LocalDoor>,
+    /// `[ops]`: where versions of the folder are fetched from. By default the folder itself is read.
+    pub git: Option<GitSource>,
+}
+
+/// `[local]`: a socket of this host, for `quarterdeck run`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalDoor {
+    /// `socket`: its path, relative to the ops folder.
+    pub socket: PathBuf,
+    /// `group`: the operating system's group whose members may connect. Default: the server's own user alone.
+    pub group: Option<String>,
+}
+
+/// `[ops]`: the repository that versions of the ops folder are fetched from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitSource {
+    /// `git`: its address, or its path on this host.
+    pub remote: String,
+    /// `ref`: what is fetched where nobody says otherwise. Default `main`.
+    pub reference: String,
+    /// `folder`: where in the repository the ops folder is. Default: its root.
+    pub folder: Option<String>,
+    /// `allowed_signers`: whose signatures a commit must bear, as ssh-keygen(1) has it. Relative to the ops folder.
+    pub allowed_signers: Option<PathBuf>,
 }
 
 impl Settings {
+    /// Has paths that are relative to the folder `from` be relative to `to`: a version that was taken out of a repository
+    /// lies elsewhere than the folder that the server was started with.
+    pub fn rebase(&mut self, from: &Path, to: &Path) {
+        let local = self.local.as_mut().map(|local| &mut local.socket);
+        let signers = self.git.as_mut().and_then(|git| git.allowed_signers.as_mut());
+        for path in [&mut self.state, &mut self.registration].into_iter().chain(local).chain(signers) {
+            if let Ok(inner) = path.strip_prefix(from) {
+                *path = to.join(inner);
+            }
+        }
+    }
+
+    /// Takes over from the running server what is read once, at its start; gives the names of what differs.
+    pub fn keep_what_is_read_once(&mut self, running: &Self) -> Vec<&'static str> {
+        let mut differ = Vec::new();
+        macro_rules! keep {
+            ($($name:literal: $field:ident),* $(,)?) => {$(
+                if self.$field != running.$field {
+                    differ.push($name);
+                    self.$field.clone_from(&running.$field);
+                }
+            )*};
+        }
+        keep! {
+            "instance": instance, "state": state, "listen": listen,
+            "[homeserver] url": homeserver_url, "[homeserver] name": server_name,
+            "[homeserver] registration": registration, "[homeserver] bot": bot,
+            "[homeserver] alias_prefix": alias_prefix,
+            "[database] url": database_url, "[database] owner_url": owner_database_url,
+            "[limits] absence": absence, "[limits] grace": grace, "[limits] runs": runs,
+            "[limits] request_bytes": request_bytes,
+            "[local]": local, "[ops]": git,
+        }
+        differ
+    }
+
     /// The whole MXID of Quarterdeck's user.
     ///
     /// # Panics

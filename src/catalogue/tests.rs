@@ -348,3 +348,71 @@ fn mistakes_in_rule_tests_are_told_with_file_and_line() {
         assert!(found.starts_with(&format!("policies/tests/{says}")), "{says}\n{found}");
     }
 }
+
+#[test]
+fn a_command_of_emergency_asks_for_a_reason() {
+    let text = |arguments: &str| {
+        format!(
+            "summary = \"Disks\"\neffect = \"danger\"\nemergency = true\n{arguments}[run]\nexecutor = \"process\"\nprogram = \"/bin/df\"\n"
+        )
+    };
+    let reason = |more: &str| format!("[[argument]]\nname = \"reason\"\ntype = \"text\"\n{more}");
+    let ops = load_with(&[("commands/disk.toml", &text(&reason("rest = true\n")))]).unwrap();
+    assert!(ops.commands["disk"].is_emergency() && !ops.commands["deploy"].is_emergency());
+    let number = "[[argument]]\nname = \"reason\"\ntype = \"integer\"\n".to_owned();
+    for arguments in [String::new(), reason("required = false\n"), reason("default = \"x\"\n"), number] {
+        let told = told(&[("commands/disk.toml", &text(&arguments))]);
+        assert!(told.iter().any(|line| line.contains("must ask for a reason")), "{arguments}: {told:?}");
+    }
+}
+
+#[test]
+fn a_user_of_the_host_is_one_person_of_a_team_and_there_is_one_log_room() {
+    let team = |user: &str, uid: &str| {
+        format!(
+            "homeservers = [\"example.org\"]\nusers = [\"@bob:example.org\", \"@eve:example.org\"]\n[[local]]\nuid = {uid}\nuser = \"{user}\"\n"
+        )
+    };
+    let ops = load_with(&[("teams/web.toml", &team("@bob:example.org", "1000"))]).unwrap();
+    assert_eq!(ops.teams["web"].local[&1000], "@bob:example.org");
+    let stranger = told(&[("teams/web.toml", &team("@mallory:example.org", "1000"))]);
+    assert!(stranger[0].contains("is not in this team"), "{stranger:?}");
+    assert!(told(&[("teams/web.toml", &team("@bob:example.org", "-1"))])[0].contains("out of range"));
+    let two = told(&[
+        ("teams/web.toml", &team("@bob:example.org", "1000")),
+        ("teams/dba.toml", &team("@eve:example.org", "1000")),
+    ]);
+    assert!(
+        two[0].contains("uid = 1000 is @bob:example.org here") || two[0].contains("uid = 1000 is @eve"),
+        "{two:?}"
+    );
+    let room = "name = \"Log\"\npurpose = \"Log\"\nlog = true\n";
+    let logs = told(&[("rooms/one.toml", room), ("rooms/two.toml", room)]);
+    assert!(logs[0].contains("is the log room already"), "{logs:?}");
+}
+
+#[test]
+fn the_doors_of_the_settings_are_read_and_their_mistakes_are_told() {
+    let base = "[homeserver]\nurl = \"http://127.0.0.1:8008\"\nname = \"example.org\"\n";
+    let settings = |more: &str| format!("{base}{more}");
+    let good =
+        "[local]\nsocket = \"run.sock\"\n[ops]\ngit = \"/srv/ops.git\"\nallowed_signers = \"signers\"\n";
+    let ops = load_with(&[("quarterdeck.toml", &settings(good))]).unwrap();
+    let git = ops.settings.git.unwrap();
+    assert_eq!((git.remote.as_str(), git.reference.as_str()), ("/srv/ops.git", "main"));
+    assert_eq!(git.allowed_signers, Some(ops.folder.join("signers")));
+    assert_eq!(ops.settings.local.unwrap().socket, ops.folder.join("run.sock"));
+    let long = format!("[local]\nsocket = \"/{}\"\n", "x".repeat(120));
+    for (more, what) in [
+        ("[ops]\nref = \"main\"\n", "git is missing"),
+        ("[ops]\ngit = \"ext::sh -c id\"\n", "no address of a repository"),
+        ("[ops]\ngit = \"https://a:b@x.example/o\"\n", "holds a password"),
+        ("[ops]\ngit = \"/o\"\nref = \"--upload-pack=x\"\n", "names no branch"),
+        ("[ops]\ngit = \"/o\"\nfolder = \"../x\"\n", "no path within the repository"),
+        ("[local]\n", "socket is missing"),
+        (long.as_str(), "longer than"),
+    ] {
+        let told = told(&[("quarterdeck.toml", &settings(more))]);
+        assert!(told.iter().any(|line| line.contains(what)), "{more}: {told:?}");
+    }
+}

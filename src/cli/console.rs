@@ -6,7 +6,6 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use jiff::SignedDuration;
 use ruma::OwnedRoomOrAliasId;
 use url::Url;
 
@@ -70,7 +69,7 @@ pub struct Options {
     #[arg(long, requires = "send")]
     wait: bool,
     /// How long --wait waits: 90s, 10m
-    #[arg(long, value_name = "TIME", default_value = "10m", requires = "wait", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "10m", requires = "wait", value_parser = super::time)]
     timeout: Duration,
 }
 
@@ -124,12 +123,6 @@ enum Proof {
     },
     /// The token of a device that exists.
     Token(Secret),
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    let time: SignedDuration =
-        text.parse().map_err(|error| format!("{error}: a length of time is written 90s or 10m"))?;
-    Duration::try_from(time).map_err(|_| "time runs forward only".to_owned())
 }
 
 /// A secret from a file, without the line's end.

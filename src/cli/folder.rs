@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     catalogue::{self, Mistake, Ops, Warning},
     command::{self, Line},
+    dispatch::InForce,
     policy::{Rehearsal, Rules},
 };
 
@@ -39,6 +40,16 @@ pub(super) fn rehearse<'a>(ops: &'a Ops, rules: &'a Rules) -> Rehearsal<'a> {
         let parsed = command::parse(ops, room, &Line::typed(line));
         parsed.map(|parsed| parsed.invocation).map_err(|mistake| mistake.plain(&ops.settings.prefix))
     })
+}
+
+/// As [`read`], as what can come into force.
+///
+/// # Errors
+///
+/// Every mistake.
+pub(super) fn in_force(folder: &Path) -> Result<InForce, Vec<Mistake>> {
+    let (ops, rules) = read(folder)?;
+    Ok(InForce { ops, rules })
 }
 
 /// What is allowed in a folder, and most likely not meant.

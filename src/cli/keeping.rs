@@ -3,14 +3,13 @@
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use ruma::{OwnedRoomId, TransactionId};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::Signal,
     sync::{Mutex, Notify, mpsc::UnboundedReceiver},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -19,11 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     appservice::{self, Store},
-    dispatch::{self, House, InForce},
-    executor::Secrets,
+    dispatch::{self, House},
     matrix::rooms,
     model::{Digest, SignedDuration, Timestamp},
-    storage::{self, Beat, Storage, Transaction},
+    storage::{self, Beat, Transaction},
     web::Health,
 };
 
@@ -41,12 +39,6 @@ const SETTLE: Duration = Duration::from_millis(300);
 const CALL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How often all rooms are looked at although nothing was heard.
 const ROUND: Duration = Duration::from_mins(10);
-
-/// Keeps a version of the ops folder in the database, with its runbooks' passages.
-pub async fn keep_version(storage: &Storage, in_force: &InForce) -> Result<(), storage::Error> {
-    storage.keep_version(&in_force.ops, in_force.rules.digest()).await?;
-    storage.replace_documents(&in_force.ops.documents).await
-}
 
 /// Stores what the homeserver delivers; an event that is alone in its room is decided in the same commit. Where that
 /// fails it rings: the homeserver, which keeps what was not stored, would come back with it after a pause that grows
@@ -86,8 +78,6 @@ pub struct Keeper {
     pub health: Arc<Health>,
     /// The registration's id, to be pinged under.
     pub registration: String,
-    /// The ops folder.
-    pub folder: PathBuf,
     /// What the last look at the rooms found; held while they are looked at.
     pub last: Arc<Mutex<Option<rooms::Report>>>,
     /// Rung when something that the homeserver delivered could not be stored.
@@ -98,7 +88,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts them all.
-    pub fn start(self, drifted: UnboundedReceiver<OwnedRoomId>) -> JoinSet<()> {
+    pub fn start(self, drifted: UnboundedReceiver<OwnedRoomId>, hang_ups: Signal) -> JoinSet<()> {
         let mut keepers = JoinSet::new();
         keepers.spawn(self.clone().hear());
         keepers.spawn(self.clone().beat());
@@ -107,7 +97,10 @@ impl Keeper {
         keepers.spawn(self.clone().keep_rooms(drifted));
         keepers.spawn(super::back::say_that_we_are_back(Arc::clone(&self.house), Arc::clone(&self.health)));
         keepers.spawn(super::pruning::keep_pruning(Arc::clone(&self.house)));
-        keepers.spawn(self.reload());
+        let house = Arc::clone(&self.house);
+        keepers.spawn(async move { dispatch::end_elevations(&house).await });
+        keepers.spawn(self.clone().follow());
+        keepers.spawn(self.reload(hang_ups));
         keepers
     }
 
@@ -289,26 +282,42 @@ impl Keeper {
     }
 
     /// Reads the ops folder anew at SIGHUP. A folder with a mistake changes nothing.
-    async fn reload(self) {
-        let Ok(mut signals) = signal(SignalKind::hangup()) else { return };
+    async fn reload(self, mut signals: Signal) {
         while signals.recv().await.is_some() {
-            let next = match super::in_force(&self.folder) {
-                Ok(next) => next,
-                Err(error) => {
-                    tracing::error!(error = %format!("{error:#}"), "the ops folder was not put in force; the old one stays");
-                    continue;
-                }
-            };
-            if let Err(error) = keep_version(&self.house.storage, &next).await {
-                tracing::error!(%error, "the ops folder was not put in force: it could not be recorded");
+            if let Err(error) = dispatch::reload_at_a_signal(&self.house).await {
+                tracing::error!(%error, "the ops folder was not put in force; the old one stays");
                 continue;
             }
-            self.house.executor.replace_secrets(Secrets::new(next.ops.secrets.clone()));
-            let next = self.house.current.replace(next);
-            tracing::info!(folder = %next.ops.digest, rules = %next.rules.digest(), "the ops folder is in force");
-            if let Err(error) = self.reconcile().await {
-                tracing::warn!(error = %format!("{error:#}"), "the rooms wait to be looked at");
+            self.look_at_the_rooms().await;
+        }
+    }
+
+    /// Takes up what another server of the same database has loaded.
+    async fn follow(self) {
+        let mut ticks = interval(HEARTBEAT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = String::new();
+        loop {
+            ticks.tick().await;
+            match dispatch::follow(&self.house).await {
+                Ok(false) => told.clear(),
+                Ok(true) => {
+                    tracing::info!("took up the version that the log names last");
+                    self.look_at_the_rooms().await;
+                }
+                Err(dispatch::NotLoaded::Storage(_)) => {}
+                Err(error) if error.to_string() != told => {
+                    tracing::error!(%error, "the log names another version than the one in force here, and it cannot be taken up");
+                    told = error.to_string();
+                }
+                Err(_) => {}
             }
+        }
+    }
+
+    async fn look_at_the_rooms(&self) {
+        if let Err(error) = self.reconcile().await {
+            tracing::warn!(error = %format!("{error:#}"), "the rooms wait to be looked at");
         }
     }
 }

@@ -22,8 +22,10 @@ mod migrate;
 mod new;
 mod pruning;
 mod registration;
+mod reload;
 mod rooms;
 mod rules;
+mod run;
 mod serve;
 mod telemetry;
 mod r#try;
@@ -57,6 +59,10 @@ enum Command {
     Access(access::Options),
     /// Tries rules on the past
     Rules(rules::Options),
+    /// Runs a command of a room from the server's own host, also while Matrix is down
+    Run(run::Options),
+    /// Loads the ops folder anew, or another version of it
+    Reload(reload::Options),
     /// Reads the audit log
     Audit(audit::Options),
     /// Decides about a room what Quarterdeck does not decide by itself
@@ -80,6 +86,8 @@ pub fn main() -> ExitCode {
         Command::Console(options) => options.run(),
         Command::Access(options) => options.run(),
         Command::Rules(options) => options.run(),
+        Command::Run(options) => Ok(options.run()),
+        Command::Reload(options) => Ok(options.run()),
         Command::Audit(options) => options.run(),
         Command::Rooms(options) => options.run(),
         Command::Doctor(options) => options.run(),
@@ -89,6 +97,25 @@ pub fn main() -> ExitCode {
         eprintln!("quarterdeck: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// A length of time on the command line.
+fn time(text: &str) -> Result<std::time::Duration, String> {
+    let time: jiff::SignedDuration =
+        text.parse().map_err(|error| format!("{error}: a length of time is written 90s or 10m"))?;
+    std::time::Duration::try_from(time).map_err(|_| "time runs forward only".to_owned())
+}
+
+/// The text without anything that would steer the terminal: what others write is only shown.
+fn console_safe(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+            '\x7f'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            c => c,
+        })
+        .collect()
 }
 
 /// A runtime for the subcommands that talk to a database or a homeserver.
@@ -104,8 +131,7 @@ fn read_ops(folder: &Path) -> anyhow::Result<crate::catalogue::Ops> {
 
 /// The ops folder, read and compiled whole, or all its mistakes as one error.
 fn in_force(folder: &Path) -> anyhow::Result<InForce> {
-    let (ops, rules) = folder::read(folder).map_err(|mistakes| told(folder, &mistakes))?;
-    Ok(InForce { ops, rules })
+    folder::in_force(folder).map_err(|mistakes| told(folder, &mistakes))
 }
 
 fn told(folder: &Path, mistakes: &[Mistake]) -> anyhow::Error {

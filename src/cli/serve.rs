@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{keeping, telemetry};
 use crate::{
     appservice::{self, Appservice, Registration},
-    dispatch::{Current, Dispatcher, House},
+    dispatch::{Current, Dispatcher, House, Reader, Versions, local},
     executor::{self, Executor, Secrets},
     matrix::{Homeserver, Outbox},
     model::{Secret, SystemClock, SystemRandom},
@@ -24,7 +24,8 @@ use crate::{
 
 /// Takes events from the homeserver, decides, runs, records and answers, until SIGTERM or SIGINT.
 ///
-/// SIGHUP reads the ops folder anew; a folder with a mistake changes nothing. After SIGTERM no new
+/// SIGHUP reads the ops folder anew; a folder with a mistake changes nothing. Where versions come from a repository, it
+/// reads again only what was last admitted. After SIGTERM no new
 /// work is taken, and what runs may finish within `[limits] grace`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -44,8 +45,9 @@ impl Options {
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let metrics = web::count().context("starting to count")?;
-        let in_force = super::in_force(&self.ops)?;
-        let settings = in_force.ops.settings.clone();
+        // From the first moment on, so that an early SIGHUP ends nothing.
+        let hang_ups = signal(SignalKind::hangup())?;
+        let settings = super::in_force(&self.ops)?.ops.settings;
         let registration = Registration::read(&settings.registration, &settings)?;
         let url = settings.database_url.clone().context(
             "no database: set `[database] url` in quarterdeck.toml, or QUARTERDECK_DATABASE_URL in the environment",
@@ -62,7 +64,7 @@ impl Options {
         let executor = Executor::new(
             settings.state.join("spool").join(&settings.instance),
             PathBuf::from(executor::OWN_PROGRAM),
-            Secrets::new(in_force.ops.secrets.clone()),
+            Secrets::default(),
             clock,
         );
         let listener = tokio::net::TcpListener::bind(&settings.listen)
@@ -74,10 +76,17 @@ impl Options {
             return Ok(ExitCode::SUCCESS);
         }
         let health = Arc::new(Health::default());
-        let current = Current::new(in_force);
-        keeping::keep_version(&storage, &current.get()).await?;
+        let read: Reader = Arc::new(super::folder::in_force);
+        let versions = Versions::new(self.ops.clone(), read, settings.clone());
+        let first =
+            versions.at_start(&storage).await.with_context(|| format!("loading {}", self.ops.display()))?;
+        storage.keep_version(first.loading(None)).await?;
+        storage.replace_documents(&first.in_force.ops.documents).await?;
+        executor.replace_secrets(Secrets::new(first.in_force.ops.secrets.clone()));
+        let current = Current::new(first.in_force);
         let outbox = Outbox::new(homeserver.clone(), storage.clone());
-        let (house, drifted) = House::new(storage.clone(), executor, homeserver, outbox, current.clone());
+        let (house, drifted) =
+            House::new(storage.clone(), executor, homeserver, outbox, current.clone(), versions);
         let dispatcher = Dispatcher::new(Arc::clone(&house));
         dispatcher.recover().await?;
         health.rooms.store(keeping::has_all_rooms(&house).await?, Ordering::Relaxed);
@@ -110,12 +119,17 @@ impl Options {
             house: Arc::clone(&house),
             health: Arc::clone(&health),
             registration: registration.id.clone(),
-            folder: self.ops.clone(),
             last: Arc::default(),
             not_stored,
             stop: stop.clone(),
         };
-        let mut keepers = keeper.start(drifted);
+        let mut keepers = keeper.start(drifted, hang_ups);
+        if let Some(declared) = &settings.local {
+            let door = local::open(declared).with_context(|| {
+                format!("opening the socket {} (`[local]` in quarterdeck.toml)", declared.socket.display())
+            })?;
+            keepers.spawn(door.serve(Arc::clone(&house)));
+        }
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             instance = settings.instance,

@@ -136,5 +136,6 @@ fn everywhere(ops: &Ops) -> Option<Room> {
         teams: Vec::new(),
         join: Join::Invite,
         answers: Answers::Thread,
+        log: false,
     })
 }

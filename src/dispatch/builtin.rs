@@ -1,6 +1,6 @@
 //! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
 
-use super::{answers::PART, explain, pipeline::Asked, speech};
+use super::{answers::PART, elevation, explain, pipeline::Asked, reload, speech};
 use crate::{
     audit,
     catalogue::System,
@@ -28,6 +28,9 @@ pub async fn conclude(
     invocation: &Invocation,
     understood: bool,
 ) -> Result<(), Error> {
+    if invocation.command == reload::COMMAND {
+        return Box::pin(reload::conclude(asked, work, permit, invocation)).await;
+    }
     // That it failed is said of the answer itself: `!audit` may well tell of something that failed.
     let (message, failed) = match answer(asked, &mut work, row, invocation).await {
         Ok(message) => (message, false),
@@ -47,7 +50,8 @@ pub async fn conclude(
         output: OutputSummary::empty(),
     };
     work.permitted(asked.number, &permit, invocation, asked.in_force.ops.digest, None).await?;
-    work.conclude(permit, asked.number, &outcome, None).await?;
+    let kept = asked.kept(&message);
+    work.conclude(permit, asked.number, &outcome, kept.as_deref()).await?;
     if !message.blocks.is_empty() {
         let message = if understood {
             let prefix = &asked.in_force.ops.settings.prefix;
@@ -55,6 +59,7 @@ pub async fn conclude(
         } else {
             message
         };
+        let message = asked.says_elevation(message);
         work.send(asked.address.answer(asked.number, outcome.state(), &message, Loudness::Notice));
     }
     metrics::counter!("quarterdeck_requests_total", "state" => outcome.state().name()).increment(1);
@@ -90,6 +95,7 @@ async fn answer(
             Some(Value::Integer(number)) => story(asked, work, RequestNumber(*number)).await,
             _ => entries(asked, work).await,
         },
+        "elevate" => elevation::give(asked, work, invocation).await,
         "status" => status(asked, work, row, text("system")).await,
         "why" => Ok(explain::why(asked, work, invocation)),
         "can" => explain::can(asked, work, invocation).await,
@@ -266,7 +272,12 @@ mod tests {
         let source = include_str!("builtin.rs");
         for command in crate::catalogue::builtins() {
             let here = source.contains(&format!("\"{}\" =>", command.name));
-            assert!(here || super::super::about::Verb::of(&command.name).is_some(), "{}", command.name);
+            let reloads = command.name == reload::COMMAND;
+            assert!(
+                here || reloads || super::super::about::Verb::of(&command.name).is_some(),
+                "{}",
+                command.name
+            );
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     in_force::{Current, InForce},
     pipeline, recovery, said_of_rooms, timer,
+    versions::Versions,
 };
 use crate::{
     executor::Executor,
@@ -44,6 +45,8 @@ pub struct House {
     pub outbox: Outbox,
     /// The version of the ops folder in force.
     pub current: Current,
+    /// Where other versions come from.
+    pub versions: Versions,
     /// The runs under way.
     pub runs: Runs,
     places: Arc<Semaphore>,
@@ -133,6 +136,7 @@ impl House {
         homeserver: Homeserver,
         outbox: Outbox,
         current: Current,
+        versions: Versions,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<OwnedRoomId>) {
         let settings = current.get().ops.settings.clone();
         let (drift, drifted) = mpsc::unbounded_channel();
@@ -142,6 +146,7 @@ impl House {
             homeserver,
             outbox,
             current,
+            versions,
             runs: Runs::default(),
             places: Arc::new(Semaphore::new(settings.runs)),
             errands: Arc::new(Semaphore::new(ERRANDS)),

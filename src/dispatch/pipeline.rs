@@ -14,18 +14,19 @@ use super::{
     answers::Address,
     builtin,
     dispatcher::House,
+    elevation, emergency,
     event::{Incoming, Kind},
     in_force::InForce,
-    room_events, running, speech, timer,
+    local, reload, room_events, running, speech, struck, timer,
 };
 use crate::{
     appservice,
     catalogue::{Command, Room, RunKind},
     command::{self, Parsed, Recognised},
-    matrix::render::{Loudness, Placement},
+    matrix::render::Loudness,
     model::{Block, Event, Invocation, Message, RequestNumber, Span, State, StateMark},
-    policy::{Action, Decision, Permit, Refusal, Why},
-    storage::{ContentKind, Error, InboxRow, Membership, NewRequest, Standing, Start, TIMER, Work},
+    policy::{Action, Decision, Permit, Question, Refusal, Why},
+    storage::{ContentKind, Error, InboxRow, Membership, NewRequest, STRUCK, Standing, Start, TIMER, Work},
 };
 
 /// Takes a piece of work to its commit.
@@ -37,6 +38,9 @@ pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
         return running::start_queued(house, work, request).await;
     }
     let Some(row) = work.row().cloned() else { return Ok(()) };
+    if row.source == STRUCK && !work.is_poisoned() {
+        return struck::process(house, work, &row).await;
+    }
     if work.is_poisoned() {
         return room_events::unprocessable(house, work, &row).await;
     }
@@ -87,7 +91,7 @@ async fn message(
     };
 
     // It is on the record from here on, whatever becomes of it.
-    let root = Placement::thread_root(&incoming.event_id, content);
+    let root = local::thread_root(row, incoming, content);
     let number = work
         .open_request(NewRequest {
             door: row.source.clone(),
@@ -101,14 +105,8 @@ async fn message(
             text: content["body"].as_str().unwrap_or_default().to_owned(),
         })
         .await?;
-    let address = Address::of_event(
-        incoming.room_id.clone(),
-        incoming.sender.clone(),
-        incoming.event_id.clone(),
-        root.as_ref(),
-        room.answers,
-    )
-    .through(&row.source);
+    let address = local::address(row, incoming, root.as_ref(), room.answers).through(&row.source);
+    local::note(&mut work, row, number, &address, content).await?;
     let asked = Asked {
         house,
         in_force: &in_force,
@@ -120,6 +118,9 @@ async fn message(
         granted: Granted::default(),
     };
 
+    if let Some(no) = local::barred(&asked, row, content) {
+        return asked.refuse(work, no).await;
+    }
     // May anything be run for this sender, here and now? A no counts however late it comes.
     let says_no = matches!(&said, Recognised::Command(line) if Verb::says_no(&line.text));
     let no = asked.barred(incoming.claimed_at, row.received_at, work.now());
@@ -138,7 +139,7 @@ async fn message(
         Recognised::Refused { mistake, .. } => Err(mistake),
         Recognised::Talk => unreachable!("talk has returned above"),
     };
-    let Parsed { invocation, command, understood } = match parsed {
+    let Parsed { mut invocation, command, understood } = match parsed {
         Ok(parsed) => parsed,
         Err(mistake) => {
             return asked.refuse(work, No::unreadable(mistake.message(&settings.prefix))).await;
@@ -147,6 +148,9 @@ async fn message(
     // A word to another request is decided by what it does there.
     if let Some(verb) = Verb::of(&command.name) {
         return about::process(&asked, work, &incoming.event_id, (verb, &invocation)).await;
+    }
+    if let Some(no) = asked.prepare(&mut work, &mut invocation).await? {
+        return asked.refuse(work, no).await;
     }
     // What do the rules say?
     let permit = match asked.decide(&invocation, work.now()) {
@@ -246,6 +250,19 @@ impl Asked<'_> {
         None
     }
 
+    /// What some built-ins need before the rules are asked: that what is decided is exactly one thing.
+    async fn prepare(&self, work: &mut Work, invocation: &mut Invocation) -> Result<Option<No>, Error> {
+        Ok(match invocation.command.as_str() {
+            reload::COMMAND => {
+                // Fetching takes its time: not while a homeserver waits for us to have stored its event.
+                work.put_down_request().await?;
+                reload::bind(self, work.now(), invocation).await.err()
+            }
+            "elevate" => elevation::fault(self, invocation),
+            _ => None,
+        })
+    }
+
     /// Asks the rules.
     pub fn decide(&self, invocation: &Invocation, now: Timestamp) -> Decision {
         self.decide_action(Action::Run(invocation), now)
@@ -253,7 +270,14 @@ impl Asked<'_> {
 
     /// Asks the rules about anything.
     pub fn decide_action(&self, action: Action<'_>, now: Timestamp) -> Decision {
-        self.in_force.ask(self.room, (self.sender, self.standing.power_level), action, &self.granted, now)
+        let (level, room) = (self.standing.power_level, &self.room.key);
+        let question = Question::new(self.sender, level, room, now, action);
+        self.in_force.rules.decide(&Question {
+            approvals: &self.granted.approvals,
+            confirmed: self.granted.confirmed,
+            elevated: &self.standing.elevated,
+            ..question
+        })
     }
 
     /// The rules' no: in their own words, with what they would permit, and whose system it is.
@@ -298,6 +322,8 @@ impl Asked<'_> {
             .refusal
             .as_ref()
             .map(|refusal| work.content(number, ContentKind::Inputs, &json(&refusal.inputs)));
+        let decided = no.refusal.is_some();
+        let elevated = if decided { self.standing.elevated.iter().cloned().collect() } else { Vec::new() };
         let event = Event::CommandRefused {
             why: no.why.to_owned(),
             command: no.understood.as_ref().map(|(command, _)| command.name.clone()),
@@ -307,9 +333,11 @@ impl Asked<'_> {
             reason,
             policies: no.refusal.map(|refusal| refusal.policies).unwrap_or_default(),
             rules: self.in_force.rules.digest(),
+            elevated,
         };
         work.transition(number, from, State::Refused, event).await?;
         if let Some(answer) = no.answer {
+            let answer = if decided { self.says_elevation(answer) } else { answer };
             work.send(self.address.answer(number, State::Refused, &answer, Loudness::Notice));
         }
         metrics::counter!("quarterdeck_requests_total", "state" => "refused").increment(1);
@@ -337,10 +365,15 @@ impl Asked<'_> {
             address: self.address.clone(),
             understood: understood.then(|| invocation.to_string()),
             stopped_by: None,
+            elevated: self.standing.elevated.clone(),
             place,
         };
+        let asked_for = invocation.clone();
         match work.start(permit, self.number, Arc::clone(&command), invocation).await? {
-            Start::Pending(pending) => running::commit_and_run(self.house, work, pending, about).await,
+            Start::Pending(pending) => {
+                emergency::announce(self, &mut work, &command, &asked_for).await?;
+                running::commit_and_run(self.house, work, pending, about).await
+            }
             Start::Busy { lock } => {
                 self.queue(&mut work, &lock);
                 self.house.conclude(work).await
@@ -361,7 +394,7 @@ impl Asked<'_> {
 }
 
 /// A message as plain text, for the record.
-fn plain(message: &Message) -> String {
+pub fn plain(message: &Message) -> String {
     let line = |spans: &[Span]| {
         spans
             .iter()

@@ -8,6 +8,7 @@ use super::{
     answers::Address,
     dispatcher::House,
     event::{Incoming, Kind},
+    local,
     reactions::{self, Place},
     said_of_rooms, speech,
 };
@@ -101,14 +102,7 @@ pub async fn unprocessable(house: &Arc<House>, mut work: Work, row: &InboxRow) -
             house.look_at(&incoming.room_id);
             return house.conclude(work).await;
         }
-        let root = incoming.event_id.clone();
-        let address = Address::of_event(
-            incoming.room_id,
-            incoming.sender,
-            incoming.event_id,
-            Some(&root),
-            Answers::Thread,
-        );
+        let address = local::address(row, &incoming, Some(&incoming.event_id), Answers::Thread);
         let step = format!("unprocessable/{}", row.id);
         work.send(address.note(step, None, &speech::unprocessable()));
     }

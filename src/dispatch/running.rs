@@ -9,6 +9,7 @@ use super::{
     answers::Address,
     builtin,
     dispatcher::{House, caught},
+    elevation, emergency,
     pipeline::{Asked, Granted, No},
     room_events::GIVEN_UP,
     speech,
@@ -45,6 +46,8 @@ pub struct About {
     pub understood: Option<String>,
     /// Who wanted it stopped, if somebody did.
     pub stopped_by: Option<OwnedUserId>,
+    /// The teams that the sender is in for a while.
+    pub elevated: std::collections::BTreeSet<String>,
     /// One of the places in which something may run; given back when this is dropped.
     pub place: OwnedSemaphorePermit,
 }
@@ -185,9 +188,14 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     let Some(place) = house.take_place() else { return Ok(()) };
     let lock = command::lock(&command, &invocation);
     work.permitted(request.number, &permit, &invocation, in_force.ops.digest, lock.as_deref()).await?;
-    let about = About { address: asked.address.clone(), understood: None, stopped_by: None, place };
-    match work.start(permit, request.number, command, invocation).await? {
-        Start::Pending(pending) => commit_and_run(house, work, pending, about).await,
+    let elevated = standing.elevated.clone();
+    let about = About { address: asked.address.clone(), understood: None, stopped_by: None, elevated, place };
+    let asked_for = invocation.clone();
+    match work.start(permit, request.number, Arc::clone(&command), invocation).await? {
+        Start::Pending(pending) => {
+            emergency::announce(&asked, &mut work, &command, &asked_for).await?;
+            commit_and_run(house, work, pending, about).await
+        }
         // Taken in the meantime: it waits on, and nothing needs saying. What was decided is committed, with the
         // lock that it waits for now: under the name of another it would be found free again and again.
         Start::Busy { .. } => house.conclude(work).await,
@@ -269,6 +277,7 @@ fn drafts(house: &House, command: &Command, ran: &Ran, about: &About, marked: bo
     if let Some(line) = &about.understood {
         message = message.line(speech::understood(&prefix, line));
     }
+    message = elevation::says_elevation(message, about.elevated.iter().map(String::as_str));
     let long = SignedDuration::from_millis(outcome.took_ms) > WAITED_FOR;
     let loudness = if long { Loudness::Text } else { Loudness::Notice };
     let mut drafts = vec![address.answer(number, state, &message, loudness)];

@@ -10,10 +10,12 @@
 
 mod become_program;
 mod definition;
+mod git;
 mod group;
 mod job;
 mod launch;
 mod leftover;
+mod mirror;
 mod process;
 mod redact;
 mod run;
@@ -34,7 +36,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use become_program::become_program;
 pub use definition::definition;
+pub use git::{GitError, clean_commit};
 pub use leftover::Leftover;
+pub use mirror::{Found, Mirror};
 pub use secrets::{MissingSecret, Secrets};
 
 use self::{job::Job, launch::Running, spool::Spool};

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod crash;
+mod git;
 mod limits;
 mod output;
 mod starting;

@@ -91,6 +91,9 @@ pub enum Event {
         policies: Vec<String>,
         /// The version of the rules.
         rules: Digest,
+        /// The teams that its sender was in for a while.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        elevated: Vec<String>,
     },
     /// It is not run.
     #[serde(rename = "command.refused")]
@@ -111,6 +114,9 @@ pub enum Event {
         policies: Vec<String>,
         /// The version of the rules.
         rules: Digest,
+        /// The teams that its sender was in for a while.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        elevated: Vec<String>,
     },
     /// An inbox row failed again and again for a reason of its own, and was passed.
     #[serde(rename = "command.unprocessable")]
@@ -343,8 +349,59 @@ pub enum Event {
         folder: Digest,
         /// The digest of the rules: policies, schema, teams and systems.
         rules: Digest,
-        /// The git commit, where the folder is a checkout.
+        /// The git commit, where the folder is a clean checkout or was taken out of a repository.
         commit: Option<String>,
+        /// The branch, tag or commit that was asked for, where it was fetched.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<String>,
+        /// Whose signature the commit bears, where signatures are asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signer: Option<String>,
+        /// Who had it loaded, where a person did from a room.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<OwnedUserId>,
+    },
+    /// Somebody is in a team for a while.
+    #[serde(rename = "elevation.given")]
+    ElevationGiven {
+        /// Who.
+        user: OwnedUserId,
+        /// The team.
+        team: String,
+        /// Until when.
+        until: Timestamp,
+        /// What for, in their words.
+        reason: Commitment,
+    },
+    /// That is over.
+    #[serde(rename = "elevation.ended")]
+    ElevationEnded {
+        /// Who.
+        user: OwnedUserId,
+        /// The team.
+        team: String,
+        /// `over`: its time had come. `struck`: the person was taken out of a team.
+        why: String,
+    },
+    /// A command of emergency was permitted and is about to start.
+    #[serde(rename = "emergency.used")]
+    EmergencyUsed {
+        /// By whom.
+        by: OwnedUserId,
+        /// The command.
+        command: String,
+        /// The system it acts on.
+        subject: Option<String>,
+        /// What for, in their words.
+        reason: Commitment,
+    },
+    /// A user of this host whom no team names asked for something at the local socket, and was told no.
+    #[serde(rename = "local.refused")]
+    LocalRefused {
+        /// The user's number.
+        uid: u32,
+        /// Why.
+        why: String,
     },
     /// Somebody read the audit log.
     #[serde(rename = "audit.read")]
@@ -413,6 +470,10 @@ impl Event {
             Self::MemberChanged { .. } => "member.changed",
             Self::InvitationDeclined { .. } => "invitation.declined",
             Self::RulesLoaded { .. } => "rules.loaded",
+            Self::ElevationGiven { .. } => "elevation.given",
+            Self::ElevationEnded { .. } => "elevation.ended",
+            Self::EmergencyUsed { .. } => "emergency.used",
+            Self::LocalRefused { .. } => "local.refused",
             Self::AuditRead { .. } => "audit.read",
             Self::AnswerParked { .. } => "answer.parked",
             Self::ServerStarted { .. } => "server.started",

@@ -31,11 +31,15 @@ pub enum Point {
     BeforeAnswer,
     /// The answer was sent; that is not noted yet.
     AfterAnswer,
+    /// Another version is recorded as in force; the commit is not made.
+    BeforeReloadCommit,
+    /// It is committed; decisions are still made under the version before.
+    AfterReloadCommit,
 }
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::AfterRoomMade,
         Self::BeforeInboxCommit,
         Self::AfterInboxCommit,
@@ -49,6 +53,8 @@ impl Point {
         Self::AfterOutcomeCommit,
         Self::BeforeAnswer,
         Self::AfterAnswer,
+        Self::BeforeReloadCommit,
+        Self::AfterReloadCommit,
     ];
 
     /// The name that `QUARTERDECK_DIE_AT` chooses it by.
@@ -67,6 +73,8 @@ impl Point {
             Self::AfterOutcomeCommit => "after-outcome-commit",
             Self::BeforeAnswer => "before-answer",
             Self::AfterAnswer => "after-answer",
+            Self::BeforeReloadCommit => "before-reload-commit",
+            Self::AfterReloadCommit => "after-reload-commit",
         }
     }
 

@@ -23,12 +23,13 @@ pub(super) const DENY: &str = "deny";
 pub(super) const CANCEL: &str = "cancel";
 /// What can be done about a request.
 pub(super) const ABOUT_REQUESTS: [&str; 3] = [APPROVE, DENY, CANCEL];
-/// Putting another version of the ops folder in force.
+
+/// Putting another version of the ops folder in force: a built-in command.
 pub(super) const RELOAD: &str = "reload";
 
 /// The names of actions that no command of an ops folder may have.
 pub(super) const RESERVED_ACTIONS: &[&str] =
-    &["read", "change", "danger", RUN, APPROVE, DENY, CANCEL, RELOAD, READ_AUDIT, READ_OUTPUT];
+    &["read", "change", "danger", RUN, APPROVE, DENY, CANCEL, READ_AUDIT, READ_OUTPUT];
 
 /// The group of a team's leads.
 pub(super) fn leads_of(team: &str) -> String {

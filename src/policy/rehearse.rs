@@ -1,12 +1,15 @@
 //! The cases that the rules must satisfy, run: what fails, what no case reaches, what no case notices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use ruma::{OwnedUserId, UserId};
 
 use super::{
     Action, Decision, Question, Rules,
-    names::{self, TOTAL},
+    names::{self, RELOAD, TOTAL},
     read::Rule,
     world::World,
 };
@@ -154,6 +157,10 @@ impl Rehearsal<'_> {
     }
 }
 
+/// Putting another version in force, whichever.
+static RELOADING: LazyLock<Invocation> =
+    LazyLock::new(|| Invocation { command: RELOAD.to_owned(), arguments: BTreeMap::new(), subject: None });
+
 impl Case<'_> {
     fn question(&self) -> Option<Question<'_>> {
         let test = self.test;
@@ -163,7 +170,7 @@ impl Case<'_> {
             RuleTestAction::Approve => Action::Approve { of: of?, requester: requester? },
             RuleTestAction::Deny => Action::Deny { of: of?, requester: requester? },
             RuleTestAction::Cancel => Action::Cancel { of: of?, requester: requester? },
-            RuleTestAction::Reload => Action::Reload,
+            RuleTestAction::Reload => Action::Run(&RELOADING),
             RuleTestAction::ReadAudit => Action::ReadAudit,
             RuleTestAction::ReadOutput => {
                 let of = of?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     Rules,
-    names::{self, APPROVE, CANCEL, DENY, READ_AUDIT, READ_OUTPUT, RELOAD, TOTAL},
+    names::{self, APPROVE, CANCEL, DENY, READ_AUDIT, READ_OUTPUT, TOTAL},
 };
 use crate::{
     catalogue::Effect,
@@ -95,8 +95,6 @@ pub enum Action<'a> {
         /// Who wants to, or wanted to.
         requester: &'a UserId,
     },
-    /// To put another version of the ops folder in force.
-    Reload,
     /// To read the audit log of the room by another way than a command.
     ReadAudit,
     /// To read the kept output of a request.
@@ -124,7 +122,6 @@ impl<'a> Action<'a> {
             Self::Approve { .. } => APPROVE,
             Self::Deny { .. } => DENY,
             Self::Cancel { .. } => CANCEL,
-            Self::Reload => RELOAD,
             Self::ReadAudit => READ_AUDIT,
             Self::ReadOutput { .. } => READ_OUTPUT,
         }
@@ -137,7 +134,7 @@ impl<'a> Action<'a> {
                 of.subject.as_deref()
             }
             Self::ReadOutput { subject, .. } => *subject,
-            Self::Reload | Self::ReadAudit => None,
+            Self::ReadAudit => None,
         }
     }
 
@@ -147,7 +144,7 @@ impl<'a> Action<'a> {
             | Self::Deny { of, requester }
             | Self::Cancel { of, requester } => Some(OfRequest { command: &of.command, requester }),
             Self::ReadOutput { command, requester, .. } => Some(OfRequest { command, requester }),
-            Self::Run(_) | Self::Reload | Self::ReadAudit => None,
+            Self::Run(_) | Self::ReadAudit => None,
         }
     }
 
@@ -162,7 +159,7 @@ impl<'a> Action<'a> {
                 requester.as_bytes(),
                 of.digest().as_bytes().as_slice(),
             ]),
-            Self::Reload | Self::ReadAudit => Digest::of_parts([self.name().as_bytes(), room.as_bytes()]),
+            Self::ReadAudit => Digest::of_parts([self.name().as_bytes(), room.as_bytes()]),
             Self::ReadOutput { command, requester, subject } => Digest::of_parts([
                 READ_OUTPUT.as_bytes(),
                 command.as_bytes(),
@@ -181,7 +178,7 @@ impl<'a> Action<'a> {
             | Self::Cancel { of, requester } => {
                 json!({ self.name(): of, "requester": requester })
             }
-            Self::Reload | Self::ReadAudit => json!(self.name()),
+            Self::ReadAudit => json!(self.name()),
             Self::ReadOutput { command, requester, subject } => {
                 json!({ READ_OUTPUT: command, "requester": requester, "subject": subject })
             }

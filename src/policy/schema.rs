@@ -7,9 +7,9 @@
 use std::fmt::Write as _;
 
 use super::names::{
-    ABOUT_REQUESTS, LEADS, READ_AUDIT, READ_OUTPUT, RELOAD, RESERVED_ACTIONS, RUN, TOTAL, leads_of, tag_group,
+    ABOUT_REQUESTS, LEADS, READ_AUDIT, READ_OUTPUT, RESERVED_ACTIONS, RUN, TOTAL, leads_of, tag_group,
 };
-use crate::catalogue::{ArgumentType, Command, Effect, Ops};
+use crate::catalogue::{AUTHORITY, ArgumentType, Command, Effect, Ops};
 
 /// What stands in every schema: the things that rules speak of.
 const THINGS: &str = r"
@@ -57,9 +57,7 @@ pub(super) fn generate(ops: &Ops) -> String {
     for name in ABOUT_REQUESTS {
         own(&mut text, name, &format!("{OF_REQUEST}, {CIRCUMSTANCES}"));
     }
-    for name in [RELOAD, READ_AUDIT] {
-        own(&mut text, name, CIRCUMSTANCES);
-    }
+    own(&mut text, READ_AUDIT, CIRCUMSTANCES);
     // Who may see what was printed is decided once, for everybody there: no time, no approval changes it.
     own(&mut text, READ_OUTPUT, OF_REQUEST);
     // A built-in of the same name is decided by that action, not as a command.
@@ -110,8 +108,12 @@ fn own(text: &mut String, name: &str, attributes: &str) {
 }
 
 fn action(text: &mut String, command: &Command) {
-    let groups: Vec<_> = [RUN.to_owned(), command.effect.name().to_owned()]
+    // What changes who may do what is in no group of all commands, so that nobody has it by accident.
+    let authority = command.tags.contains(AUTHORITY);
+    let general = [RUN.to_owned(), command.effect.name().to_owned()];
+    let groups: Vec<_> = general
         .into_iter()
+        .filter(|_| !authority)
         .chain(command.tags.iter().map(|tag| tag_group(tag)))
         .map(|group| quoted(&group))
         .collect();

@@ -12,7 +12,7 @@ use super::{
     world::World,
 };
 use crate::catalogue::{
-    ArgumentType, Command, Mistake, Ops, RunKind, Warning,
+    AUTHORITY, ArgumentType, Command, Mistake, Ops, RunKind, Warning,
     template::{self, Piece},
 };
 
@@ -21,9 +21,12 @@ pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
     let people = people(rules);
     let scopes: Vec<_> = rules.policies.policies().map(|policy| Scope::of(policy, rules)).collect();
     let mut found = Vec::new();
-    // A word to another request is decided by what it does there.
-    let commands = ops.commands.values().filter(|it| !names::ABOUT_REQUESTS.contains(&it.name.as_str()));
-    for command in commands {
+    // A word to another request is decided by what it does there; what changes who may do what is for nobody until a
+    // rule says for whom, and that is no oversight.
+    let told = |it: &&std::sync::Arc<Command>| {
+        !names::ABOUT_REQUESTS.contains(&it.name.as_str()) && !it.tags.contains(AUTHORITY)
+    };
+    for command in ops.commands.values().filter(told) {
         let action = names::action(&command.name);
         let resources = resources(command, ops, &rules.world);
         let mut permitted = false;

@@ -3,6 +3,7 @@
 use ruma::{OwnedServerName, OwnedTransactionId};
 
 use jiff_sqlx::Timestamp as SqlTime;
+use sqlx::PgConnection;
 
 use super::{Error, Storage, bell::CHANNEL, error::Doing as _};
 use crate::model::{Digest, Timestamp};
@@ -50,6 +51,16 @@ pub struct Stored {
 }
 
 impl Storage {
+    /// Stores what came through a door of our own. When this returns, it is durable.
+    pub async fn take_in(&self, arrival: &Arrival) -> Result<(), Error> {
+        const DOING: &str = "storing what came through a door";
+        let mut tx = self.begin(DOING).await?;
+        enqueue(&mut tx, arrival, self.now()).await?;
+        tx.commit().await.doing(DOING)?;
+        self.inner.bell.next();
+        Ok(())
+    }
+
     /// Stores a transaction in one commit. When this returns, its events are durable; an event that
     /// is known is not stored again, whatever transaction brings it.
     pub async fn store_transaction(&self, transaction: &Transaction) -> Result<Stored, Error> {
@@ -111,4 +122,27 @@ impl Storage {
         }
         Ok(Stored { new, duplicates: arrivals.len().saturating_sub(new) })
     }
+}
+
+/// Puts a single row into the inbox, within somebody's transaction. A row that is there already is not put there again.
+pub(super) async fn enqueue(
+    connection: &mut PgConnection,
+    arrival: &Arrival,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "WITH opened AS (INSERT INTO lanes (lane) VALUES ($3) ON CONFLICT DO NOTHING)
+             INSERT INTO inbox (source, external_id, lane, claimed_at, received_at, raw)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source, external_id) DO NOTHING",
+        arrival.source,
+        arrival.external_id,
+        arrival.lane,
+        arrival.claimed_at.map(SqlTime::from) as _,
+        SqlTime::from(now) as _,
+        arrival.raw,
+    )
+    .execute(connection)
+    .await
+    .doing("putting a row into the inbox")?;
+    Ok(())
 }

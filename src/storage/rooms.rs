@@ -1,12 +1,14 @@
 //! The rooms that are bound by id, and the mirror of who is in them with which power.
 
+use std::collections::BTreeSet;
+
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use jiff_sqlx::Timestamp as SqlTime;
 use sqlx::PgExecutor;
 
 use super::{Error, Storage, Work, error::Doing as _, sheaf::Sheaf, work::Held};
-use crate::model::{Event, RequestNumber};
+use crate::model::{Event, RequestNumber, Timestamp};
 
 /// Somebody's membership of a room, as Matrix names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +43,8 @@ pub struct Standing {
     pub membership: Option<Membership>,
     /// The power level; of a room's creators, 2^53 - 1.
     pub power_level: i64,
+    /// The teams that they are in for a while, at this moment, by key.
+    pub elevated: BTreeSet<String>,
 }
 
 impl Membership {
@@ -214,7 +218,7 @@ impl Storage {
 
     /// Somebody's standing in a room; `None` where the room is not ours.
     pub async fn standing(&self, room: &RoomId, user: &UserId) -> Result<Option<Standing>, Error> {
-        Ok(look(self.pool(), room, user, false).await?.map(|found| found.standing))
+        Ok(look(self.pool(), room, user, self.now(), false).await?.map(|found| found.standing))
     }
 }
 
@@ -232,9 +236,9 @@ impl Work {
 
     async fn look(&mut self, room: &RoomId, user: &UserId, to_ask: bool) -> Result<Option<Standing>, Error> {
         let found = match &mut self.held {
-            Held::Claimed(tx) => look(&mut **tx, room, user, to_ask).await?,
+            Held::Claimed(tx) => look(&mut **tx, room, user, self.now, to_ask).await?,
             Held::Arriving(_) => {
-                let found = look(self.storage.pool(), room, user, to_ask).await?;
+                let found = look(self.storage.pool(), room, user, self.now, to_ask).await?;
                 // What came before it has its turn first.
                 if found.as_ref().is_some_and(|found| found.is_busy) {
                     return Err(Error::NotAlone);
@@ -332,6 +336,7 @@ async fn look(
     executor: impl PgExecutor<'_>,
     room: &RoomId,
     user: &UserId,
+    now: Timestamp,
     to_ask: bool,
 ) -> Result<Option<Found>, Error> {
     let row = sqlx::query!(
@@ -345,12 +350,16 @@ async fn look(
                       ORDER BY id DESC
                   ) AS "waiting!: Vec<Vec<u8>>",
                   EXISTS (SELECT FROM inbox WHERE lane = $1 AND state = 'pending') AS "is_busy!",
-                  CASE WHEN $3 THEN nextval('requests_number_seq') END AS number
+                  CASE WHEN $3 THEN nextval('requests_number_seq') END AS number,
+                  -- By the time of the decision, whether its end was written already or not.
+                  ARRAY (SELECT team FROM elevations e
+                         WHERE e.user_id = $2 AND e.ended_at IS NULL AND e.until > $4) AS "elevated!"
            FROM rooms r LEFT JOIN members m ON m.room_id = r.room_id AND m.user_id = $2
            WHERE r.room_id = $1"#,
         room.as_str(),
         user.as_str(),
         to_ask,
+        SqlTime::from(now) as _,
     )
     .fetch_optional(executor)
     .await
@@ -363,7 +372,8 @@ async fn look(
         power_level(&levels.map_err(unreadable)?.unwrap_or_default(), user)
     };
     let membership = row.membership.map(|name| name.parse()).transpose().map_err(unreadable)?;
-    let standing = Standing { key: row.key, membership, power_level };
+    let elevated = row.elevated.into_iter().collect();
+    let standing = Standing { key: row.key, membership, power_level, elevated };
     Ok(Some(Found { standing, waiting: row.waiting, is_busy: row.is_busy, number: row.number }))
 }
 

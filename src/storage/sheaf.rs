@@ -297,7 +297,11 @@ fn who(event: &Event) -> Option<String> {
         | Event::MessageEdited { by, .. }
         | Event::MessageRedacted { by, .. }
         | Event::MemberChanged { by, .. }
-        | Event::InvitationDeclined { by } => Some(by.to_string()),
+        | Event::InvitationDeclined { by }
+        | Event::RulesLoaded { by: Some(by), .. }
+        | Event::ElevationGiven { user: by, .. }
+        | Event::ElevationEnded { user: by, .. }
+        | Event::EmergencyUsed { by, .. } => Some(by.to_string()),
         Event::AuditRead { by, .. } => Some(by.clone()),
         Event::RoomAdopted { by, .. } => by.clone(),
         Event::CommandPermitted { .. }
@@ -312,7 +316,8 @@ fn who(event: &Event) -> Option<String> {
         | Event::RunFinishedLate { .. }
         | Event::RoomChanged { .. }
         | Event::RoomFailed { .. }
-        | Event::RulesLoaded { .. }
+        | Event::LocalRefused { .. }
+        | Event::RulesLoaded { by: None, .. }
         | Event::AnswerParked { .. }
         | Event::ServerStarted { .. }
         | Event::ServerStopped { .. } => None,

@@ -178,6 +178,7 @@ impl Work {
             inputs: self.content(number, ContentKind::Inputs, inputs.as_bytes()),
             policies: permit.policies().to_vec(),
             rules: permit.rules(),
+            elevated: elevated(&permit.inputs()["elevated"]),
         };
         let room = self.room_of(number).await?;
         self.append(Some(number), room.as_deref(), event);
@@ -468,6 +469,12 @@ async fn stands(storage: &Storage, subject: &Subject, attempt: AttemptId) -> Res
         .doing(DOING)?;
     tx.rollback().await.doing(DOING)?;
     Ok(found.is_some())
+}
+
+/// The teams that somebody was in for a while when a question was asked, as its inputs tell.
+fn elevated(told: &serde_json::Value) -> Vec<String> {
+    let teams = told.as_array().into_iter().flatten();
+    teams.filter_map(|team| team.as_str().map(str::to_owned)).collect()
 }
 
 /// The name of a command's executor in the log.

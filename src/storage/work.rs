@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
     Arrival, ContentKind, Error, InboxRow, OutboxDraft, OutboxRow, Request, Storage, arriving::Arriving,
-    error::Doing as _, opening::Opening, sheaf::Sheaf,
+    error::Doing as _, inbox::enqueue, opening::Opening, sheaf::Sheaf,
 };
 use crate::model::{Commitment, Event, RequestNumber, Timestamp};
 
@@ -197,21 +197,8 @@ impl Work {
     /// Puts a further row into the inbox, in this work's commit: what somebody said with one command in
     /// the place of several. A row that is there already is not put there again.
     pub async fn enqueue(&mut self, arrival: &Arrival) -> Result<(), Error> {
-        sqlx::query!(
-            "WITH opened AS (INSERT INTO lanes (lane) VALUES ($3) ON CONFLICT DO NOTHING)
-             INSERT INTO inbox (source, external_id, lane, claimed_at, received_at, raw)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source, external_id) DO NOTHING",
-            arrival.source,
-            arrival.external_id,
-            arrival.lane,
-            arrival.claimed_at.map(SqlTime::from) as _,
-            SqlTime::from(self.now) as _,
-            arrival.raw,
-        )
-        .execute(self.tx()?)
-        .await
-        .doing("putting a row into the inbox")?;
-        Ok(())
+        let now = self.now;
+        enqueue(self.tx()?, arrival, now).await
     }
 }
 

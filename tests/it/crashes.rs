@@ -58,6 +58,8 @@ macro_rules! killed {
                 $(Point::$point,)* Point::BeforeApprovalCommit, Point::AfterApprovalCommit,
                 // That a room was made is no step of a command's life: `rooms_succession` kills there.
                 Point::AfterRoomMade,
+                // Nor that a version comes into force: `reload` kills there.
+                Point::BeforeReloadCommit, Point::AfterReloadCommit,
             ];
             assert!(Point::ALL.iter().all(|point| tested.contains(point)));
         }

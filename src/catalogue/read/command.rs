@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{References, Source, arguments, section::Section};
 use crate::catalogue::{
-    Argument, ArgumentType, Command, Effect, Limits, Run, RunKind, did_you_mean,
+    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, Run, RunKind, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
     problems::{Located, Place, Problems},
     template::{Piece, pieces},
@@ -50,6 +50,7 @@ pub(in crate::catalogue) fn command(
             );
         }
     }
+    let emergency = file.boolean("emergency").unwrap_or(false);
     let subject = file.text("subject");
     let phrases = file.texts("phrases");
     let docs = file.text("docs");
@@ -58,6 +59,9 @@ pub(in crate::catalogue) fn command(
         file.sections("argument", "[[argument]]").into_iter().filter_map(arguments::argument).collect();
     let names: Vec<&str> = read.iter().map(|read| read.argument.name.as_str()).collect();
     check_arguments(&read, problems);
+    if emergency {
+        check_reason(&read, source, problems);
+    }
 
     let templates = Templates { problems, arguments: &read, names: &names };
     if let Some(subject) = &subject {
@@ -89,7 +93,7 @@ pub(in crate::catalogue) fn command(
         summary: summary?.value,
         help: help.map(|help| help.value).unwrap_or_default(),
         effect: effect?,
-        tags: tags.into_iter().map(|tag| tag.value).collect(),
+        tags: tags.into_iter().map(|tag| tag.value).chain(emergency.then(|| EMERGENCY.to_owned())).collect(),
         subject: subject.map(|subject| subject.value),
         phrases: phrases.into_iter().map(|phrase| phrase.value).collect(),
         docs: docs.map(|docs| docs.value),
@@ -135,6 +139,23 @@ fn check_arguments(read: &[arguments::Read], problems: &Problems) {
                 "Move it before the optional arguments, so that both can go by position.",
             );
         }
+    }
+}
+
+/// A command of emergency asks for a reason.
+fn check_reason(read: &[arguments::Read], source: &Source<'_>, problems: &Problems) {
+    let reason = read.iter().find(|one| one.argument.name == "reason");
+    let asked = reason.is_some_and(|one| {
+        one.argument.required
+            && one.default.is_none()
+            && matches!(one.argument.kind, ArgumentType::Text { .. })
+    });
+    if !asked {
+        problems.add(
+            &reason.map_or_else(|| Place::file(source.path), |one| one.place.clone()),
+            "a command of emergency must ask for a reason",
+            "Add an [[argument]] with name = \"reason\", type = \"text\", min_length = 10 and rest = true, as the last one.",
+        );
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod command;
+mod doors;
 mod room;
 mod rule_test;
 mod secret;
@@ -14,6 +15,7 @@ mod system;
 mod team;
 
 pub(super) use command::{command, fits_subject};
+pub(super) use doors::is_reference;
 pub(super) use room::room;
 pub(super) use rule_test::rule_tests;
 pub(super) use secret::secret;

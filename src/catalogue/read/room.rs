@@ -35,6 +35,7 @@ pub(in crate::catalogue) fn room(
     let answers = file
         .word("answers", &[("thread", Answers::Thread), ("timeline", Answers::Timeline)])
         .unwrap_or(Answers::Thread);
+    let log = file.boolean("log").unwrap_or(false);
     file.finish();
 
     references.teams.extend(teams.iter().cloned());
@@ -63,6 +64,7 @@ pub(in crate::catalogue) fn room(
         teams: teams.into_iter().map(|team| team.value).collect(),
         join,
         answers,
+        log,
     })
 }
 

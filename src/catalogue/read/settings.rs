@@ -6,7 +6,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use url::Url;
 
-use super::{Source, section::Section};
+use super::{Source, doors, section::Section};
 use crate::catalogue::{
     Settings,
     problems::{Located, Place, Problems},
@@ -80,7 +80,8 @@ pub(in crate::catalogue) fn settings(
     }
 
     let (mut stale_after, mut absence, mut grace) = (None, None, None);
-    let (mut runs, mut request_bytes, mut keep_event_days) = (None, None, None);
+    let (mut runs, mut request_bytes) = (None, None);
+    let (mut keep_event_days, mut elevation) = (None, None);
     if let Some(mut limits) = file.section("limits", "[limits]") {
         stale_after = limits.duration("stale_after");
         absence = limits.duration("absence");
@@ -88,6 +89,7 @@ pub(in crate::catalogue) fn settings(
         runs = limits.integer("runs", 1, 10_000);
         keep_event_days = limits.integer("keep_event_days", 2, 3_650);
         request_bytes = limits.bytes("request_bytes");
+        elevation = limits.duration("elevation");
         limits.finish();
     }
     let (mut approval_wait, mut approval_remind) = (None, None);
@@ -96,6 +98,8 @@ pub(in crate::catalogue) fn settings(
         approval_remind = approvals.duration("remind");
         approvals.finish();
     }
+    let local = file.section("local", "[local]").and_then(|local| doors::local(local, folder));
+    let git = file.section("ops", "[ops]").and_then(|ops| doors::git(ops, folder));
     file.finish();
 
     let prefix = checked(prefix, "!", problems, prefix_fault);
@@ -151,6 +155,9 @@ pub(in crate::catalogue) fn settings(
         approval_remind: SignedDuration::from_secs(approval_remind.unwrap_or(10 * 60)),
         runs: runs.and_then(|runs| usize::try_from(runs.value).ok()).unwrap_or(32),
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),
+        elevation: SignedDuration::from_secs(elevation.unwrap_or(3600)),
+        local,
+        git,
     })
 }
 

@@ -1,6 +1,6 @@
 //! `teams/*.toml`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{OwnedServerName, OwnedUserId, ServerName};
 
@@ -58,6 +58,37 @@ pub(in crate::catalogue) fn team(key: &str, source: &Source<'_>, problems: &Prob
             into.insert(user);
         }
     }
+    let mut local: BTreeMap<u32, OwnedUserId> = BTreeMap::new();
+    for mut entry in file.sections("local", "[[local]]") {
+        let uid = entry.integer("uid", 0, i64::from(u32::MAX) - 1);
+        let text = entry.required_text("user", "user = \"@alice:example.org\"");
+        if uid.is_none() && !entry.has("uid") {
+            let place = entry.place.clone();
+            entry.wrong(
+                &place,
+                "uid is missing in [[local]]",
+                "Add uid = 1000: what `id -u` prints for that person.",
+            );
+        }
+        let user = text.as_ref().and_then(|text| mxid(text, problems));
+        if let Some((text, user)) = text.as_ref().zip(user.as_ref())
+            && !users.contains(user)
+            && !leads.contains(user)
+        {
+            entry.wrong(
+                &text.place,
+                format!("{user} is not in this team"),
+                "Write the line into a team that the user is in, or add the user to users.",
+            );
+        }
+        if let Some((uid, user)) = uid.zip(user)
+            && let Ok(number) = u32::try_from(uid.value)
+            && local.insert(number, user).is_some()
+        {
+            entry.wrong(&uid.place, format!("uid = {number} stands twice"), "Remove one of them.");
+        }
+        entry.finish();
+    }
     file.finish();
     users.extend(leads.iter().cloned());
     Team {
@@ -66,5 +97,6 @@ pub(in crate::catalogue) fn team(key: &str, source: &Source<'_>, problems: &Prob
         homeservers,
         users,
         leads,
+        local,
     }
 }

@@ -31,17 +31,7 @@ pub fn shown(event: &Value, zone: &TimeZone) -> Option<String> {
     Some(format!("{time} {indent}{}  {said}", safe(sender)))
 }
 
-/// The text without anything that would steer the terminal: what strangers write is only shown.
-pub fn safe(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('�'),
-            '\x7f'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '�',
-            c => c,
-        })
-        .collect()
-}
+pub(super) use super::super::console_safe as safe;
 
 #[cfg(test)]
 mod tests {

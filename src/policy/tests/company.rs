@@ -168,6 +168,9 @@ fn settings() -> Settings {
         approval_remind: SignedDuration::from_mins(10),
         runs: 32,
         request_bytes: 1 << 24,
+        elevation: SignedDuration::from_hours(1),
+        local: None,
+        git: None,
     }
 }
 
@@ -181,6 +184,7 @@ fn room(key: &str) -> Room {
         teams: vec!["web".to_owned()],
         join: Join::Invite,
         answers: Answers::Thread,
+        log: false,
     }
 }
 
@@ -193,6 +197,7 @@ fn team(key: &str, users: &[&str], leads: &[&str]) -> Team {
         summary: String::new(),
         homeservers: users.iter().map(|id| id.server_name().to_owned()).collect(),
         leads: ids(leads),
+        local: BTreeMap::new(),
         users,
     }
 }

@@ -1,9 +1,10 @@
 //! Runbooks that are found, and versions of the ops folder that are kept.
 
 use quarterdeck::{
-    catalogue::{self, Document},
+    catalogue::{self, Document, Ops},
     model::{Clock as _, Digest},
     policy::Rules,
+    storage::Loading,
 };
 
 use super::support::{Store, alice, invocation};
@@ -50,12 +51,15 @@ async fn a_version_of_the_ops_folder_is_kept_whole_and_told_when_it_changes() {
     let store = Store::new().await;
     let storage = store.storage("main").await;
     let rules = store.rules.digest();
-    assert!(storage.keep_version(&store.ops, rules).await.unwrap());
-    assert!(!storage.keep_version(&store.ops, rules).await.unwrap(), "it was in force before");
+    assert!(storage.keep_version(loading(&store.ops, rules)).await.unwrap());
+    assert!(!storage.keep_version(loading(&store.ops, rules)).await.unwrap(), "it was in force before");
     let mut other = store.ops.clone();
     other.digest = Digest::of(b"another");
-    assert!(storage.keep_version(&other, rules).await.unwrap());
-    assert!(storage.keep_version(&store.ops, rules).await.unwrap(), "going back is a change as well");
+    assert!(storage.keep_version(loading(&other, rules)).await.unwrap());
+    assert!(
+        storage.keep_version(loading(&store.ops, rules)).await.unwrap(),
+        "going back is a change as well"
+    );
     assert_eq!(store.count("SELECT count(*) FROM entries WHERE kind = 'rules.loaded'").await, 3);
     assert_eq!(store.count("SELECT count(*) FROM ops_versions").await, 2);
     let version = storage.version_at(store.clock.now()).await.unwrap().expect("one is in force");
@@ -90,4 +94,8 @@ async fn a_decision_is_found_with_what_it_was_made_of() {
     assert!(storage.decisions(since, kept.place, 10).await.unwrap().is_empty(), "that was all");
     let later = store.clock.now() + jiff::SignedDuration::from_hours(1);
     assert!(storage.decisions(later, 0, 10).await.unwrap().is_empty());
+}
+
+fn loading(ops: &Ops, rules: Digest) -> Loading<'_> {
+    Loading { ops, rules, reference: None, signer: None, by: None }
 }

@@ -1,5 +1,7 @@
 //! Rooms are bound by id, and the mirror tells who stands how in them.
 
+use std::collections::BTreeSet;
+
 use quarterdeck::storage::{Member, Membership, Standing, Wanted};
 use ruma::{room_id, user_id};
 use serde_json::json;
@@ -20,7 +22,12 @@ async fn standing_is_membership_and_power_in_a_bound_room() {
     let levels = json!({"users": {"@bob:example.org": 50}, "users_default": 1});
     storage.set_power(&room(), &levels, std::slice::from_ref(&alice)).await.unwrap();
     let standing = async |user| storage.standing(&room(), user).await.unwrap().unwrap();
-    let of = |membership, power_level| Standing { key: "deploy".into(), membership, power_level };
+    let of = |membership, power_level| Standing {
+        key: "deploy".into(),
+        membership,
+        power_level,
+        elevated: BTreeSet::new(),
+    };
     assert_eq!(standing(&alice).await, of(Some(Membership::Join), (1 << 53) - 1));
     assert_eq!(standing(&bob).await, of(Some(Membership::Invite), 50));
     assert_eq!(standing(stranger).await, of(None, 1));

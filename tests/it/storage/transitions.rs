@@ -94,6 +94,7 @@ async fn a_refusal_is_a_state_and_an_entry_in_one_commit() {
         reason,
         policies: vec![],
         rules: store.rules.digest(),
+        elevated: vec![],
     };
     work.transition(number, State::Received, State::Refused, event).await.unwrap();
     assert!(storage.request(number).await.unwrap().is_none(), "nothing is seen before the commit");

@@ -1,0 +1,237 @@
+//! Where versions of the ops folder come from: the folder itself, or a repository.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::in_force::InForce;
+use crate::{
+    catalogue::{Mistake, Settings, is_git_reference},
+    executor::{Found, GitError, Mirror, clean_commit},
+    storage::{self, Loaded, Loading, Storage},
+};
+
+/// Reads a folder and everything in it that `quarterdeck check` would refuse.
+pub type Reader = Arc<dyn Fn(&std::path::Path) -> Result<InForce, Vec<Mistake>> + Send + Sync>;
+
+/// Where versions come from. One is loaded at a time.
+pub struct Versions {
+    folder: PathBuf,
+    read: Reader,
+    mirror: Option<Mirror>,
+    /// The settings that this server was started with.
+    running: Settings,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A version that was read whole and found right.
+#[derive(Debug)]
+pub struct Version {
+    /// It.
+    pub in_force: InForce,
+    /// The names of the settings that differ and count after a restart only.
+    pub need_a_restart: Vec<&'static str>,
+    /// The branch, tag or commit that was asked for, where it was fetched.
+    pub reference: Option<String>,
+    /// Whose signature its commit bears, where signatures are asked for.
+    pub signer: Option<String>,
+}
+
+/// Why a version does not come into force. What was in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum NotLoaded {
+    /// `check` would refuse it.
+    #[error("{}", told(.0))]
+    Mistakes(Vec<Mistake>),
+    /// It could not be fetched, or its signature is not good.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// It would give rooms to another homeserver or under other names than those that this server speaks for.
+    #[error("{} differ, and every room hangs on that: restart the server instead", .0.join(" and "))]
+    Uprooted(Vec<&'static str>),
+    /// A version was asked for, and there is no repository.
+    #[error(
+        "there is no repository to take `{0}` from: name one as `git` under [ops] in quarterdeck.toml, or leave it out"
+    )]
+    NoRepository(String),
+    /// No name of a branch, a tag or a commit.
+    #[error("`{0}` names no branch, tag or commit")]
+    NoReference(String),
+    /// It is not what was asked for or approved.
+    #[error("the folder is not what it was: it has the digest {found} now, and {wanted} was asked for")]
+    Another {
+        /// The version that was asked for.
+        wanted: String,
+        /// The one that is there.
+        found: String,
+    },
+    /// Something was changed on this host, where versions come from a repository alone.
+    #[error(
+        "what is on this host is not what was last admitted: a new version comes from {remote} by `reload` alone"
+    )]
+    NotAdmitted {
+        /// The repository.
+        remote: String,
+    },
+    /// The log names a version that cannot be had.
+    #[error("the database could not be asked what is in force: {0}")]
+    Storage(#[from] storage::Error),
+}
+
+fn told(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl Version {
+    /// As `storage` wants to know it.
+    pub fn loading<'a>(&'a self, by: Option<&'a ruma::OwnedUserId>) -> Loading<'a> {
+        Loading {
+            ops: &self.in_force.ops,
+            rules: self.in_force.rules.digest(),
+            reference: self.reference.as_deref(),
+            signer: self.signer.as_deref(),
+            by,
+        }
+    }
+
+    /// What names exactly this version: its commit where it was fetched, else the folder's digest.
+    fn name(&self) -> String {
+        let fetched = self.reference.is_some();
+        let commit = self.in_force.ops.commit.clone().filter(|_| fetched);
+        commit.unwrap_or_else(|| self.in_force.ops.digest.to_string())
+    }
+
+    /// Whether the log names this one.
+    pub fn is(&self, loaded: &Loaded) -> bool {
+        self.in_force.ops.digest == loaded.folder && self.in_force.rules.digest() == loaded.rules
+    }
+}
+
+impl Versions {
+    /// Versions for a server that was started with these settings.
+    pub fn new(folder: PathBuf, read: Reader, running: Settings) -> Self {
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let mirror = running.git.clone().map(|source| Mirror::new(source, &running.state));
+        Self { folder, read, mirror, running, turn: tokio::sync::Mutex::default() }
+    }
+
+    /// Leave to load a version; held until it is in force, or is not.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// What to begin with: the folder; or, where versions come from a repository, the one that was last admitted.
+    pub async fn at_start(&self, storage: &Storage) -> Result<Version, NotLoaded> {
+        match (&self.mirror, storage.last_loaded().await?) {
+            (Some(_), Some(last)) if last.reference.is_some() => self.again(&last).await,
+            _ => self.of_folder().await,
+        }
+    }
+
+    /// What a version's name stands for now: what the rules are asked about, and what is approved. Nothing is loaded.
+    pub async fn name(&self, reference: Option<&str>) -> Result<String, NotLoaded> {
+        match (&self.mirror, reference) {
+            (Some(mirror), reference) => Ok(find(mirror, reference).await?.commit),
+            (None, Some(reference)) => Err(NotLoaded::NoRepository(reference.to_owned())),
+            (None, None) => Ok(self.of_folder().await?.name()),
+        }
+    }
+
+    /// Reads the version that was asked for as `reference` and was found to be `wanted`.
+    pub async fn load(&self, reference: Option<&str>, wanted: &str) -> Result<Version, NotLoaded> {
+        let version = match &self.mirror {
+            Some(mirror) => {
+                // It was found when it was asked for. That may be days ago, so it is looked at again.
+                let found = find(mirror, Some(wanted)).await?;
+                let folder = mirror.take_out(&found.commit).await?;
+                let mut version = self.read(folder).await?;
+                version.in_force.ops.commit = Some(found.commit);
+                version.reference = Some(reference.unwrap_or(mirror.reference()).to_owned());
+                version.signer = found.signer;
+                version
+            }
+            None => self.of_folder().await?,
+        };
+        let found = version.name();
+        if found != wanted {
+            return Err(NotLoaded::Another { wanted: wanted.to_owned(), found });
+        }
+        Ok(version)
+    }
+
+    /// Reads anew without anybody's asking: the folder as it is now; or, where versions come from a repository, only what
+    /// was last admitted.
+    pub async fn anew(&self, storage: &Storage) -> Result<Version, NotLoaded> {
+        let Some(mirror) = &self.mirror else { return self.of_folder().await };
+        let Some(last) = storage.last_loaded().await? else { return self.of_folder().await };
+        if last.reference.is_some() {
+            return self.again(&last).await;
+        }
+        let version = self.of_folder().await?;
+        if version.is(&last) {
+            return Ok(version);
+        }
+        Err(NotLoaded::NotAdmitted { remote: mirror.remote().to_owned() })
+    }
+
+    /// Reads the version that the log names last, and no other: another server of the same database loaded it, or this one
+    /// before it died.
+    pub async fn again(&self, last: &Loaded) -> Result<Version, NotLoaded> {
+        let version = match (&self.mirror, &last.commit, &last.reference) {
+            (Some(mirror), Some(commit), Some(reference)) => {
+                let folder = match mirror.take_out(commit).await {
+                    Ok(folder) => folder,
+                    // This host's copy does not have it.
+                    Err(_) => mirror.take_out(&mirror.find(commit).await?.commit).await?,
+                };
+                let mut version = self.read(folder).await?;
+                version.in_force.ops.commit = Some(commit.clone());
+                version.reference = Some(reference.clone());
+                version
+            }
+            _ => self.of_folder().await?,
+        };
+        if version.is(last) {
+            return Ok(version);
+        }
+        let wanted = last.folder.to_string();
+        Err(NotLoaded::Another { wanted, found: version.in_force.ops.digest.to_string() })
+    }
+
+    /// The folder as it is, with its commit where it is a clean checkout.
+    async fn of_folder(&self) -> Result<Version, NotLoaded> {
+        let before = clean_commit(&self.folder).await;
+        let mut version = self.read(self.folder.clone()).await?;
+        // Somebody may have checked out another commit just now.
+        if before.is_some() && before == clean_commit(&self.folder).await {
+            version.in_force.ops.commit = before;
+        }
+        Ok(version)
+    }
+
+    async fn read(&self, folder: PathBuf) -> Result<Version, NotLoaded> {
+        let read = Arc::clone(&self.read);
+        // It takes milliseconds for a small folder, and has no end for a large one with many tests.
+        let read = tokio::task::spawn_blocking(move || read(&folder)).await;
+        let mut in_force = match read {
+            Ok(read) => read.map_err(NotLoaded::Mistakes)?,
+            Err(error) => {
+                return Err(GitError { doing: "read the ops folder", said: error.to_string() }.into());
+            }
+        };
+        in_force.ops.settings.rebase(&in_force.ops.folder, &self.folder);
+        let need_a_restart = in_force.ops.settings.keep_what_is_read_once(&self.running);
+        let roots = ["[homeserver] name", "[homeserver] bot", "[homeserver] alias_prefix"];
+        let uprooted: Vec<_> = need_a_restart.iter().copied().filter(|name| roots.contains(name)).collect();
+        if !uprooted.is_empty() {
+            return Err(NotLoaded::Uprooted(uprooted));
+        }
+        Ok(Version { in_force, need_a_restart, reference: None, signer: None })
+    }
+}
+
+async fn find(mirror: &Mirror, reference: Option<&str>) -> Result<Found, NotLoaded> {
+    let reference = reference.unwrap_or(mirror.reference());
+    if !is_git_reference(reference) {
+        return Err(NotLoaded::NoReference(reference.to_owned()));
+    }
+    Ok(mirror.find(reference).await?)
+}
