@@ -29,6 +29,17 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How far back to look for what the homeserver may have held back.
 const HELD_BACK: SignedDuration = SignedDuration::from_secs(60);
+/// The pauses before the looks for what it may have held back. When it returns it does so often with what is sent first,
+/// and whoever sent that waits.
+const LOOKS: [Duration; 5] = [
+    Duration::from_millis(150),
+    Duration::from_millis(350),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+];
+/// Where the looks begin that are not so urgent.
+const LATER: usize = 2;
 /// How often the homeserver is asked whether it is there, while it is.
 const PROBE: Duration = Duration::from_secs(2);
 /// And while it is away: it is to be asked for its backlog within a moment of its return.
@@ -149,7 +160,7 @@ impl Keeper {
 
     /// Knows whether the homeserver is there; when it comes, asks for its backlog at once.
     async fn watch(self) {
-        let mut was_up = false;
+        let (mut was_up, mut looks) = (false, &LOOKS[LATER..]);
         loop {
             let up = match self.house.homeserver.versions().await {
                 Ok(_) => true,
@@ -165,13 +176,17 @@ impl Keeper {
                 match self.house.homeserver.ping(&self.registration).await {
                     Ok(took) => {
                         tracing::info!(?took, "the homeserver reaches us");
-                        tokio::spawn(self.clone().look_for_what_was_held_back());
+                        tokio::spawn(self.clone().look_for_what_was_held_back(looks));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the homeserver does not reach us: look at `url` in the registration");
                     }
                 }
                 self.house.outbox.wake();
+            }
+            if was_up {
+                // From its next return on: at our own start the backlog comes with the ping, and needs the homeserver.
+                looks = &LOOKS;
             }
             was_up = up;
             sleep(if up { PROBE } else { PROBE_AWAY }).await;
@@ -194,7 +209,7 @@ impl Keeper {
             match self.house.homeserver.ping(&self.registration).await {
                 Ok(_) => {
                     tracing::info!("the homeserver delivers what could not be stored");
-                    tokio::spawn(self.clone().look_for_what_was_held_back());
+                    tokio::spawn(self.clone().look_for_what_was_held_back(&LOOKS[LATER..]));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the homeserver does not deliver what could not be stored");
@@ -210,10 +225,10 @@ impl Keeper {
     /// is made while we still count as away, and the one who would send it has just looked
     /// (`synapse/appservice/scheduler.py`). It would come after the next outage only. What came as well is not stored
     /// twice: an event is known by its id, whichever way it takes.
-    async fn look_for_what_was_held_back(self) {
+    async fn look_for_what_was_held_back(self, looks: &'static [Duration]) {
         let since = self.house.storage.now() - HELD_BACK;
-        for pause in [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)] {
-            sleep(pause).await;
+        for pause in looks {
+            sleep(*pause).await;
             if let Err(error) = self.fetch_since(since).await {
                 tracing::warn!(error = %format!("{error:#}"), "could not look for what the homeserver held back");
             }
