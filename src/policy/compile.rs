@@ -6,7 +6,7 @@ use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode
 use jiff::tz::TimeZone;
 
 use super::{
-    lint,
+    counted, lint,
     names::{LEADS, RESERVED_ACTIONS, TOTAL},
     prove,
     read::{self, Read, Rule},
@@ -29,8 +29,10 @@ pub struct Rules {
     pub(super) permits: PolicySet,
     /// What each command does to the world.
     pub(super) effects: BTreeMap<String, Effect>,
-    /// The names of `context.approvals`.
+    /// The names in `context.approvals` that rules read, and that are counted.
     pub(super) counted: Vec<String>,
+    /// All the names that it could have: the record has them, so that the whole schema can be asked again.
+    pub(super) counts: Vec<String>,
     /// The zone of weekday, hour and minute.
     pub(super) zone: TimeZone,
     /// The entities that conditions of rules name: a rule can get to them from nowhere else.
@@ -77,7 +79,8 @@ impl Rules {
 
     fn build(ops: &Ops, to_come: bool) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = reserved_names(ops);
-        let text = schema::generate(ops);
+        let groups: Vec<_> = schema::team_groups(ops).chain([TOTAL.to_owned()]).collect();
+        let text = schema::generate(ops, &groups);
         let schema = match Schema::from_cedarschema_str(&text) {
             Ok((schema, _)) => schema,
             Err(error) => {
@@ -94,8 +97,7 @@ impl Rules {
                 return Err(mistakes);
             }
         };
-        let groups: Vec<_> = schema::team_groups(ops).collect();
-        let Read { policies, rules, mistakes: found } = read::read(&ops.policies, &groups);
+        let Read { policies, rules, mistakes: found } = read::read(&ops.policies, teams(&groups));
         mistakes.extend(found);
         let world = World::new(ops, &schema);
         let validated = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
@@ -122,7 +124,7 @@ impl Rules {
         mistakes.extend(lint::lint(ops, &policies, &rules, &schema, &world));
         if to_come {
             mistakes.extend(prove::prove(&policies, &rules));
-            mistakes.extend(rehearse::unknown_names(ops, &rules, &groups, &world));
+            mistakes.extend(rehearse::unknown_names(ops, &rules, teams(&groups), &world));
         }
         for mistake in &mut mistakes {
             mistake.mend = read::sentence(&mistake.mend);
@@ -135,6 +137,10 @@ impl Rules {
         let digest = digest(ops, &text, &world);
         let literals = lint::condition_literals(&policies);
         let permits = permits_of(&policies);
+        // Questions are asked under the same schema without the counts that nobody reads.
+        let counted = counted::counted(&policies, &groups);
+        let lean = Schema::from_cedarschema_str(&schema::generate(ops, &counted));
+        let (schema, counted) = lean.map_or((schema, groups.clone()), |(lean, _)| (lean, counted));
         let mut compiled = Self {
             policies,
             known: rules,
@@ -142,7 +148,8 @@ impl Rules {
             world: Arc::new(world),
             permits,
             effects: ops.commands.values().map(|command| (command.name.clone(), command.effect)).collect(),
-            counted: groups.into_iter().chain([TOTAL.to_owned()]).collect(),
+            counted,
+            counts: groups,
             zone: ops.settings.time_zone.clone(),
             literals,
             text,
@@ -217,6 +224,11 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
+}
+
+/// The groups of people among the names that are counted: `total` is none.
+fn teams(groups: &[String]) -> &[String] {
+    groups.split_last().map_or(&[], |(_, teams)| teams)
 }
 
 fn permits_of(policies: &PolicySet) -> PolicySet {

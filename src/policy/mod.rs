@@ -15,6 +15,7 @@
 
 mod access;
 mod compile;
+mod counted;
 mod decide;
 mod explain;
 mod lint;

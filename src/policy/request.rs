@@ -268,6 +268,11 @@ impl Rules {
             "context": context.to_json_value().map_err(|error| error.to_string())?,
             "entities": recorded,
         });
+        if inputs["context"].get("approvals").is_some() {
+            let count = |name: &String| (name.clone(), self.given(question, name).into());
+            inputs["context"]["approvals"] =
+                self.counts.iter().map(count).collect::<serde_json::Map<_, _>>().into();
+        }
         // Counts are what the rules see; who they are is for those who check the record.
         if !question.approvals.is_empty() {
             inputs["approved_by"] = json!(question.approvals);

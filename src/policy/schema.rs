@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use super::names::{
-    ABOUT_REQUESTS, LEADS, READ_AUDIT, READ_OUTPUT, RESERVED_ACTIONS, RUN, TOTAL, leads_of, tag_group,
+    ABOUT_REQUESTS, LEADS, READ_AUDIT, READ_OUTPUT, RESERVED_ACTIONS, RUN, leads_of, tag_group,
 };
 use crate::catalogue::{AUTHORITY, ArgumentType, Command, Effect, Ops};
 
@@ -48,10 +48,10 @@ const CIRCUMSTANCES: &str = "\"time\": Time, \"approvals\": Approvals, \"confirm
 const OF_REQUEST: &str = "\"command\": String, \"effect\": String, \"requester\": User";
 
 /// The schema of an ops folder, in Cedar's own language.
-pub(super) fn generate(ops: &Ops) -> String {
+pub(super) fn generate(ops: &Ops, counted: &[String]) -> String {
     let mut text = String::from("// Generated from the ops folder: change the folder, not this.\n");
     text.push_str(THINGS);
-    approvals(&mut text, ops);
+    approvals(&mut text, counted);
     groups(&mut text, ops);
     text.push_str("\n// What is no command.\n");
     for name in ABOUT_REQUESTS {
@@ -73,12 +73,12 @@ pub(super) fn team_groups(ops: &Ops) -> impl Iterator<Item = String> {
     ops.teams.keys().flat_map(|team| [team.clone(), leads_of(team)]).chain([LEADS.to_owned()])
 }
 
-fn approvals(text: &mut String, ops: &Ops) {
+fn approvals(text: &mut String, counted: &[String]) {
     text.push_str(
         "\n// How many people, other than the requester, have approved: all, and of each team.\ntype Approvals = {\n",
     );
-    for name in [TOTAL.to_owned()].into_iter().chain(team_groups(ops)) {
-        line(text, format_args!("  {}: Long,", quoted(&name)));
+    for name in counted {
+        line(text, format_args!("  {}: Long,", quoted(name)));
     }
     text.push_str("};\n");
 }

@@ -36,7 +36,7 @@ fn leave(deck: &Deck, program: &str, forge: impl FnOnce(&mut Meta)) -> (AttemptI
 async fn a_leftover_of_an_earlier_life_is_found_ended_and_reported() {
     let deck = Deck::new();
     let marker = deck.path("marker");
-    let program = format!("trap '' TERM; sleep 300 & echo $! >{}; wait", marker.display());
+    let program = format!("trap '' TERM; sleep 300 & echo $! >{}; wait; exit 1", marker.display());
     let (attempt, mut child) = leave(&deck, &program, |_| {});
     let grandchild: i32 = appears(&marker).await.parse().expect("a pid");
     let executor = next_life(&deck);
