@@ -215,13 +215,13 @@ async fn run(house: Arc<House>, warrant: Warrant, about: About) {
     let marked = {
         let running = house.executor.run(warrant, cancel, &NoSink);
         tokio::pin!(running);
-        let mut marked = false;
+        let (mut long, mut marked) = (false, false);
         loop {
             tokio::select! {
                 ran = &mut running => break (ran, marked),
-                () = tokio::time::sleep(A_MOMENT), if !marked => {
-                    marked = true;
-                    say_that_it_runs(&house, number, &about.address).await;
+                () = tokio::time::sleep(A_MOMENT), if !long => {
+                    long = true;
+                    marked = say_that_it_runs(&house, number, &about.address).await;
                 }
             }
         }
@@ -255,12 +255,19 @@ async fn tidy(house: Arc<House>, ran: Ran) {
     let _ = tidied.await;
 }
 
-/// Puts the mark of a running command on its message. Decoration: where it fails, nothing is lost.
-async fn say_that_it_runs(house: &House, number: RequestNumber, address: &Address) {
-    let Some(mark) = address.mark(number, StateMark::Running) else { return };
+/// Puts the mark of a running command on its message, and says whether it did. Decoration: where it fails, nothing is
+/// lost, and nothing is to be taken back.
+async fn say_that_it_runs(house: &House, number: RequestNumber, address: &Address) -> bool {
+    let Some(mark) = address.mark(number, StateMark::Running) else { return false };
     match house.storage.say(vec![mark]).await {
-        Ok(messages) => house.outbox.hand(messages),
-        Err(error) => tracing::warn!(%number, %error, "could not mark a running command"),
+        Ok(messages) => {
+            house.outbox.hand(messages);
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%number, %error, "could not mark a running command");
+            false
+        }
     }
 }
 
