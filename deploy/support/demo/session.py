@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class Line:
     """A look at the world itself afterwards: None, or what is wrong there."""
     seconds: float = 60
     why: str = ""
+    approved_by: Person | None = None
+    """Who lets it run by a reaction to what it asks for, where it waits."""
     answer: str = field(default="", init=False)
 
 
@@ -58,11 +61,16 @@ class Session:
         if seen is None:
             self._note(line, f"no answer within {line.seconds:.0f} s")
             return
+        self._show(seen, began)
+        if line.approved_by:
+            began = time.monotonic()
+            self._approve(line.approved_by, line.room, seen["event_id"])
+            seen = client.wait_for(lambda one: self._answers(one, event) and self._ends(one, began), line.seconds)
+            if seen is None:
+                self._note(line, f"no outcome within {line.seconds:.0f} s of its approval")
+                return
+            self._show(seen, began)
         line.answer = str(seen["content"].get("body", ""))
-        shown = line.answer.splitlines()
-        _out(f"      {shown[0] if shown else ''}{_faint(f'   {time.monotonic() - began:.1f} s')}")
-        for further in shown[1:]:
-            _out(f"      {further}")
         if not line.answer.startswith(line.mark):
             self._note(line, f"the answer should begin with {line.mark!r}")
         for held in line.holds:
@@ -71,6 +79,27 @@ class Session:
         trouble = line.then() if line.then else None
         if trouble:
             self._note(line, trouble)
+
+    def _approve(self, person: Person, room: str, prompt: str) -> None:
+        """Reacts to a prompt, as a thumb on a phone does."""
+        _out(f"  {_strong(person.user)}  [✅]      {_faint('a second person, from a phone')}")
+        relation = {"rel_type": "m.annotation", "event_id": prompt, "key": "✅"}
+        person.client.send_event(self._rooms[room], "m.reaction", {"m.relates_to": relation})
+
+    def _ends(self, event: dict[str, Any], began: float) -> bool:
+        """Whether it tells the end of a request; what is said on the way is shown."""
+        state = event["content"].get("org.quarterdeck.request", {}).get("state")
+        if state in ("succeeded", "failed", "refused", "denied", "expired", "cancelled", "timed_out", "interrupted"):
+            return True
+        self._show(event, began)
+        return False
+
+    def _show(self, event: dict[str, Any], began: float) -> None:
+        """Prints an answer as its readers see it."""
+        shown = str(event["content"].get("body", "")).splitlines()
+        _out(f"      {shown[0] if shown else ''}{_faint(f'   {time.monotonic() - began:.1f} s')}")
+        for further in shown[1:]:
+            _out(f"      {further}")
 
     def _answers(self, event: dict[str, Any], command: str) -> bool:
         """Whether it is the bot's last word on the command, seen from the thread or the reply."""
@@ -105,6 +134,8 @@ def example(people: dict[str, Person], state: Path) -> list[Line]:
         Line(alice, "deploy", f"!deploy web staging {new}", "✅", (f"web@staging is at {new}",), _serves(state, "web@staging", new), why="a success"),
         Line(bob, "deploy", "!probe web staging --for 4s", "✅", ("web@staging was healthy",), why="a long one"),
         Line(bob, "deploy", f"!deploy web production {new}", "⛔", ("production-is-for-leads",), why="a refusal"),
+        Line(bob, "deploy", f"!why deploy web production {new}", "", ("production-is-for-leads",), why="what the rules say of it"),
+        _release(alice, bob, state, new),
         Line(alice, "deploy", f"!depoly web staging {new}", "", ("Did you mean", "deploy web staging"), why="a typing error"),
         Line(alice, "deploy", "!deploy web staging v1.5.0", "❌", ("still serves",), _serves(state, "web@staging", new), why="a failure"),
         Line(alice, "database", "!db-backup before-lunch --keep 3", "✅", ("before-lunch.dump",), why="a backup of the demo's own database"),
@@ -118,6 +149,15 @@ def example(people: dict[str, Person], state: Path) -> list[Line]:
         ]
     lines.append(Line(bob, "deploy", "!audit", "", (alice.user, "`deploy web@production` · not run"), why="all of it is on the record"))
     return lines
+
+
+def _release(alice: Person, bob: Person, state: Path, version: str) -> Line:
+    """A release in production: one asks, another lead approves. At the turn of the year the example's rules forbid it."""
+    line = f"!deploy web production {version}"
+    if date(2026, 12, 19) <= datetime.now(timezone.utc).date() < date(2027, 1, 4):
+        return Line(alice, "deploy", line, "⛔", ("year-end-freeze",), why="nothing is released these days")
+    holds = (f"web@production is at {version}",)
+    return Line(alice, "deploy", line, "✅", holds, _serves(state, "web@production", version), why="two people", approved_by=bob)
 
 
 def own(ops: Ops, people: dict[str, Person]) -> list[Line]:
