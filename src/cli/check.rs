@@ -93,8 +93,7 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
     }
     for ((room, teams), commands) in private {
         let what = format!("not everybody of {teams} may read what is printed by {}", commands.join(", "));
-        let mend =
-            "Whoever asked gets it in a direct room. The rules on `read_output` say who may read what.";
+        let mend = "It is shown in that room all the same: keep the command out of it, or let the rules on `read_output` permit them.";
         notes.push(note(format!("rooms/{room}.toml"), what, mend));
     }
     notes
