@@ -113,7 +113,7 @@ pub(super) fn rules(policies: &[String]) -> String {
 }
 
 /// `, as one of the team a for a while`, where that is so.
-fn for_a_while(teams: &[String]) -> String {
+pub(super) fn for_a_while(teams: &[String]) -> String {
     if teams.is_empty() { String::new() } else { format!(", as one of {} for a while", teams.join(" and ")) }
 }
 

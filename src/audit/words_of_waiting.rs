@@ -1,23 +1,25 @@
 //! Entries in words: what was waited for, and what was said to it.
 
-use super::words::{action, rules, time};
+use super::words::{action, for_a_while, rules, time};
 use crate::model::{Commitment, Event, Span};
 
 /// What an entry about waiting tells; nothing for any other.
 pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -> Vec<Span> {
     match event {
-        Event::ApprovalRequested { command, subject, policies, digest, until, .. } => vec![
+        Event::ApprovalRequested { command, subject, policies, digest, until, elevated, .. } => vec![
             action(command, subject.as_deref()),
             Span::text(format!(
-                " waits for approval of {} until {} UTC{}",
+                " waits for approval of {} until {} UTC{}{}",
                 digest.short(),
                 time(*until),
-                rules(policies)
+                rules(policies),
+                for_a_while(elevated)
             )),
         ],
-        Event::ApprovalGiven { by, digest, .. } => {
-            vec![Span::strong(by.as_str()), Span::text(format!(" approved {}", digest.short()))]
-        }
+        Event::ApprovalGiven { by, digest, elevated, .. } => vec![
+            Span::strong(by.as_str()),
+            Span::text(format!(" approved {}{}", digest.short(), for_a_while(elevated))),
+        ],
         Event::ApprovalWithdrawn { by, digest } => vec![
             Span::strong(by.as_str()),
             Span::text(format!(" took back the approval of {}", digest.short())),
@@ -43,20 +45,22 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
                 Span::text(format!(" for {} is void: {why}", digest.short())),
             ]
         }
-        Event::ConfirmationRequested { command, subject, policies, digest, until, .. } => vec![
+        Event::ConfirmationRequested { command, subject, policies, digest, until, elevated, .. } => vec![
             action(command, subject.as_deref()),
             Span::text(format!(
-                " waits for its sender to confirm {} until {} UTC{}",
+                " waits for its sender to confirm {} until {} UTC{}{}",
                 digest.short(),
                 time(*until),
-                rules(policies)
+                rules(policies),
+                for_a_while(elevated)
             )),
         ],
         Event::ConfirmationGiven { by, digest, .. } => {
             vec![Span::strong(by.as_str()), Span::text(format!(" confirmed {}", digest.short()))]
         }
-        Event::CommandDenied { by, reason } => {
-            let mut spans = vec![Span::strong(by.as_str()), Span::text(" refused it")];
+        Event::CommandDenied { by, reason, elevated } => {
+            let refused = format!(" refused it{}", for_a_while(elevated));
+            let mut spans = vec![Span::strong(by.as_str()), Span::text(refused)];
             if let Some(words) = reason.and_then(text).filter(|words| !words.is_empty()) {
                 spans.extend([Span::text(": "), Span::emphasis(words)]);
             }

@@ -6,6 +6,7 @@
 use super::{
     dispatcher::House,
     docket::{Docket, Word},
+    elevation,
     pipeline::Asked,
     said_of_waiting as said,
     waiting::Begin,
@@ -97,8 +98,8 @@ async fn weigh(
     }
 
     // May they approve it, and does that bring it further?
-    let by = (word.by, word.standing.power_level);
-    let permit = match asked.may_approve(invocation, by.0, by.1, word.said, work.now()) {
+    let by = (word.by, word.standing);
+    let permit = match asked.may_approve(invocation, by, word.said, work.now()) {
         Decision::Permitted(permit) => permit,
         Decision::Waits(wait) => {
             return Ok(not(
@@ -117,7 +118,7 @@ async fn weigh(
         return Ok(not("team", &format!("cannot approve this: not in {teams}."), Some(&wait)));
     };
     let given = Approval { approver: word.by.to_owned(), event_id: word.event_id.to_owned(), digest };
-    work.approve(request.number, &given).await?;
+    work.approve(request.number, &given, &word.standing.elevated).await?;
     asked.granted.approvals.insert(given.approver);
     let message = match after {
         Decision::Permitted(start) => {
@@ -132,6 +133,7 @@ async fn weigh(
             said::not_counted(word.by, "approved this, and the rules refuse it by now.", None)
         }
     };
+    let message = elevation::says_elevation_of(word.by, message, &word.standing.elevated);
     Ok(Heard::Counts(Some(permit), message))
 }
 

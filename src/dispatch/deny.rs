@@ -3,6 +3,7 @@
 use super::{
     approve::Heard,
     docket::{Docket, Word},
+    elevation,
     pipeline::Asked,
     said_of_waiting as said,
 };
@@ -34,9 +35,14 @@ pub async fn deny(
         cancel_before_start(asked, work, docket, word).await?;
     } else {
         let words = reason.map(|reason| work.content(request.number, ContentKind::Reason, reason.as_bytes()));
-        let event = Event::CommandDenied { by: word.by.to_owned(), reason: words };
+        let event = Event::CommandDenied {
+            by: word.by.to_owned(),
+            reason: words,
+            elevated: word.standing.elevated.iter().cloned().collect(),
+        };
         work.transition(request.number, request.state, State::Denied, event).await?;
         let message = said::denied(word.by, request.number, reason);
+        let message = elevation::says_elevation_of(word.by, message, &word.standing.elevated);
         work.send(asked.address.answer(request.number, State::Denied, &message, Loudness::Text));
         ended("denied");
     }
@@ -100,7 +106,7 @@ fn may(
         return Err(Box::new(Heard::Silent("membership")));
     }
     let (of, requester, said) = (&docket.invocation, &*docket.request.sender, word.said);
-    let by = (word.by, word.standing.power_level);
+    let by = (word.by, word.standing);
     let ask = |action| asked.in_force.ask_as_said(asked.room, by, action, said, work.now());
     let first =
         if cancels { ask(Action::Cancel { of, requester }) } else { ask(Action::Deny { of, requester }) };

@@ -171,8 +171,8 @@ impl Asked<'_> {
         else {
             return Ok(Some("membership"));
         };
-        let decision =
-            self.may_approve(invocation, &approval.approver, standing.power_level, None, work.now());
+        let by = (&*approval.approver, &standing);
+        let decision = self.may_approve(invocation, by, None, work.now());
         Ok((!matches!(decision, Decision::Permitted(_))).then_some("rules"))
     }
 
@@ -180,13 +180,12 @@ impl Asked<'_> {
     pub fn may_approve(
         &self,
         of: &Invocation,
-        who: &UserId,
-        power_level: i64,
+        by: (&UserId, &Standing),
         said: Option<&Invocation>,
         now: Timestamp,
     ) -> Decision {
         let action = Action::Approve { of, requester: self.sender };
-        self.in_force.ask_as_said(self.room, (who, power_level), action, said, now)
+        self.in_force.ask_as_said(self.room, by, action, said, now)
     }
 
     /// What the request would still wait for if this person approved it as well: `Some(None)` for nothing. `None` if
@@ -201,7 +200,7 @@ impl Asked<'_> {
         let mut granted = self.granted.clone();
         granted.approvals.insert(who.to_owned());
         let action = Action::Run(invocation);
-        let by = (self.sender, self.standing.power_level);
+        let by = (self.sender, self.standing);
         let decision = self.in_force.ask(self.room, by, action, &granted, now);
         match &decision {
             Decision::Waits(after) => (given(after) != given(wait)).then_some(decision),
@@ -218,15 +217,12 @@ impl Asked<'_> {
     ) -> Result<Vec<OwnedUserId>, Error> {
         let now = work.now();
         let joined = work.joined(&self.address.room).await?;
-        let may = |(who, power_level): &(OwnedUserId, i64)| {
+        let may = |(who, standing): &(OwnedUserId, Standing)| {
             who != self.sender
                 && !self.house.is_ours(who)
                 && !self.granted.approvals.contains(who)
                 && self.in_force.admits(self.room, who.server_name())
-                && matches!(
-                    self.may_approve(invocation, who, *power_level, None, now),
-                    Decision::Permitted(_)
-                )
+                && matches!(self.may_approve(invocation, (who, standing), None, now), Decision::Permitted(_))
                 && self.with_approval_of(invocation, who, wait, now).is_some()
         };
         Ok(joined.into_iter().filter(may).map(|(who, _)| who).collect())

@@ -1,8 +1,9 @@
 //! Membership of a team for a while, and its end.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use ruma::UserId;
 
 use super::{
     answers,
@@ -134,12 +135,22 @@ impl Asked<'_> {
 
 /// As [`Asked::says_elevation`], for an answer that is made later.
 pub fn says_elevation<'a>(message: Message, teams: impl Iterator<Item = &'a str>) -> Message {
-    let teams: Vec<_> = teams.collect();
+    says(message, Span::text("its sender"), &teams.collect::<Vec<_>>())
+}
+
+/// The message, which says so where it was decided while this person is in a team for a while.
+pub fn says_elevation_of(who: &UserId, message: Message, teams: &BTreeSet<String>) -> Message {
+    says(message, Span::strong(who.as_str()), &teams.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn says(message: Message, who: Span, teams: &[&str]) -> Message {
     if teams.is_empty() || message.blocks.is_empty() {
         return message;
     }
     message.line([
-        Span::text("Decided while its sender is in "),
+        Span::text("Decided while "),
+        who,
+        Span::text(" is in "),
         Span::strong(teams.join(", ")),
         Span::text(" for a while"),
     ])

@@ -4,7 +4,7 @@
 
 use ruma::UserId;
 
-use super::{about::Verb, pipeline::Asked, said_of_waiting as said};
+use super::{about::Verb, elevation, pipeline::Asked, said_of_waiting as said};
 use crate::{
     command::{self, Line},
     model::{Invocation, Message, Span, StateMark, Value},
@@ -18,9 +18,9 @@ pub fn why(asked: &Asked<'_>, work: &Work, invocation: &Invocation) -> Message {
         Ok(parsed) => parsed,
         Err(message) => return message,
     };
-    let by = (asked.sender, asked.standing.power_level);
+    let by = (asked.sender, asked.standing);
     let explanation = asked.in_force.explain(asked.room, by, Action::Run(&parsed), work.now());
-    in_words(None, &parsed, &explanation)
+    asked.says_elevation(in_words(None, &parsed, &explanation))
 }
 
 /// `!can @user LINE`: what the rules say to somebody else.
@@ -38,9 +38,9 @@ pub async fn can(asked: &Asked<'_>, work: &mut Work, invocation: &Invocation) ->
             Span::text(" is not in this room, and can do nothing here."),
         ]));
     };
-    let by = (&**user, standing.power_level);
-    let explanation = asked.in_force.explain(asked.room, by, Action::Run(&parsed), work.now());
-    Ok(in_words(Some(user), &parsed, &explanation))
+    let explanation = asked.in_force.explain(asked.room, (user, &standing), Action::Run(&parsed), work.now());
+    let message = in_words(Some(user), &parsed, &explanation);
+    Ok(elevation::says_elevation_of(user, message, &standing.elevated))
 }
 
 /// `!rules`: the rules about what can be done here; `!rules ID`: one of them, as it is written.

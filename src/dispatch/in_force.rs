@@ -9,6 +9,7 @@ use crate::{
     catalogue::{Ops, Room},
     model::{Invocation, Timestamp},
     policy::{Action, Decision, Explanation, Question, Rules},
+    storage::Standing,
 };
 
 /// An ops folder with its rules compiled: in force as a whole or not at all.
@@ -45,11 +46,11 @@ impl Current {
 }
 
 impl InForce {
-    /// Asks the rules: may this person, with this power in this room, do that now?
+    /// Asks the rules: may this person, who stands so in this room, do that now?
     pub fn ask(
         &self,
         room: &Room,
-        (who, power_level): (&UserId, i64),
+        by: (&UserId, &Standing),
         action: Action<'_>,
         granted: &Granted,
         now: Timestamp,
@@ -57,7 +58,7 @@ impl InForce {
         self.rules.decide(&Question {
             approvals: &granted.approvals,
             confirmed: granted.confirmed,
-            ..Question::new(who, power_level, &room.key, now, action)
+            ..question(room, by, action, now)
         })
     }
 
@@ -65,23 +66,23 @@ impl InForce {
     pub fn ask_as_said(
         &self,
         room: &Room,
-        (who, power_level): (&UserId, i64),
+        by: (&UserId, &Standing),
         action: Action<'_>,
         said: Option<&Invocation>,
         now: Timestamp,
     ) -> Decision {
-        self.rules.decide(&Question { said, ..Question::new(who, power_level, &room.key, now, action) })
+        self.rules.decide(&Question { said, ..question(room, by, action, now) })
     }
 
     /// As [`Self::ask`], at length and for people.
     pub fn explain(
         &self,
         room: &Room,
-        (who, power_level): (&UserId, i64),
+        by: (&UserId, &Standing),
         action: Action<'_>,
         now: Timestamp,
     ) -> Explanation {
-        self.rules.explain(&Question::new(who, power_level, &room.key, now, action))
+        self.rules.explain(&question(room, by, action, now))
     }
 
     /// Whether people of this homeserver may act in a room: ours, and those that the room's teams name.
@@ -91,4 +92,15 @@ impl InForce {
         server == self.ops.settings.server_name
             || teams.any(|team| team.homeservers.iter().any(|named| named == server))
     }
+}
+
+/// What is asked of the rules about somebody: with their power in the room, and the teams that they are in for a while.
+fn question<'a>(
+    room: &'a Room,
+    (who, standing): (&'a UserId, &'a Standing),
+    action: Action<'a>,
+    now: Timestamp,
+) -> Question<'a> {
+    let Standing { power_level, elevated, .. } = standing;
+    Question { elevated, ..Question::new(who, *power_level, &room.key, now, action) }
 }

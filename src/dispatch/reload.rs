@@ -40,7 +40,8 @@ fn text<'a>(invocation: &'a Invocation, name: &str) -> Option<&'a str> {
 /// Before the rules are asked: finds what is meant by the name of a branch, or by the folder as it is now, so that what is
 /// decided, shown and approved is exactly one version. Nothing is fetched for whom the rules refuse anyway.
 pub async fn bind(asked: &Asked<'_>, now: Timestamp, invocation: &mut Invocation) -> Result<(), No> {
-    if matches!(asked.decide(invocation, now), Decision::Refused(_)) {
+    let decision = asked.decide(invocation, now);
+    if matches!(decision, Decision::Refused(_)) {
         return Ok(());
     }
     let not_loaded = |error: &NotLoaded| {
@@ -55,8 +56,33 @@ pub async fn bind(asked: &Asked<'_>, now: Timestamp, invocation: &mut Invocation
         }
         _ => {
             invocation.arguments.insert(VERSION.to_owned(), Value::Text(found));
+            // Nobody is asked to approve what could not come into force anyway.
+            if matches!(decision, Decision::Waits(_)) {
+                read(asked, invocation).await.map_err(|error| not_loaded(&error))?;
+            }
             Ok(())
         }
+    }
+}
+
+/// Reads the version that an invocation names, without putting it in force.
+async fn read(asked: &Asked<'_>, invocation: &Invocation) -> Result<Version, NotLoaded> {
+    let versions = &asked.house.versions;
+    let _turn = versions.turn().await;
+    versions.load(text(invocation, REFERENCE), text(invocation, VERSION).unwrap_or_default()).await
+}
+
+/// For the prompt of a request that waits: what would be different with the version that it asks for, an item each. Of
+/// any other command nothing.
+pub async fn would_change(asked: &Asked<'_>, invocation: &Invocation) -> Result<Vec<Vec<Span>>, Error> {
+    if invocation.command != COMMAND {
+        return Ok(Vec::new());
+    }
+    match read(asked, invocation).await {
+        Ok(version) => Ok(changes::between(&asked.house.current.get(), &version.in_force)),
+        Err(NotLoaded::Storage(error)) => Err(error),
+        // What is shown is what holds: it cannot be loaded any more, so nothing would change.
+        Err(error) => Ok(vec![vec![Span::text("nothing: "), Span::text(error.to_string())]]),
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Prompt<'a> {
     pub wait: &'a Wait,
     /// Who in the room may approve.
     pub candidates: &'a [OwnedUserId],
+    /// What would be different afterwards, where another version of the ops folder is asked for.
+    pub changes: &'a [Vec<Span>],
     /// Whether what was understood is not what was typed.
     pub understood: bool,
 }
@@ -92,14 +94,18 @@ impl Prompt<'_> {
     /// Who asked for what, what would run, and the digest of it all.
     fn what(&self, message: Message) -> Message {
         let asked = if self.understood { "Understood from " } else { "Asked by " };
-        message
+        let message = message
             .line([
                 Span::text(asked),
                 Span::strong(self.requester.as_str()),
                 Span::text(": "),
                 Span::code(self.invocation.to_string()),
             ])
-            .line(self.runs())
+            .line(self.runs());
+        if self.changes.is_empty() {
+            return message;
+        }
+        message.line([Span::text("What would be different then:")]).list(self.changes.to_vec())
     }
 
     fn runs(&self) -> Vec<Span> {

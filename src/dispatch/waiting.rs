@@ -8,6 +8,7 @@ use super::{
     dispatcher::House,
     docket::Void,
     pipeline::{Asked, No},
+    reload,
     said_of_waiting::{self as said, Prompt},
 };
 use crate::{
@@ -95,9 +96,11 @@ impl Asked<'_> {
             now: work.now(),
             wait: &wait,
             candidates: &mentions,
+            changes: &reload::would_change(self, invocation).await?,
             understood,
         };
-        let mut message = if confirms { prompt.confirmation() } else { prompt.approval() };
+        let message = if confirms { prompt.confirmation() } else { prompt.approval() };
+        let mut message = self.says_elevation(message);
         if !void.is_empty() {
             message = said::void(void).followed_by(message);
         }
@@ -127,6 +130,7 @@ impl Asked<'_> {
             now: work.now(),
             wait: &wait,
             candidates: &candidates,
+            changes: &reload::would_change(self, invocation).await?,
             understood,
         };
         work.send(self.address.prompt(
@@ -155,8 +159,19 @@ impl Asked<'_> {
         let inputs = work.content(self.number, ContentKind::Inputs, bytes.as_bytes());
         let invocation = work.content(self.number, ContentKind::Invocation, &json);
         let (policies, rules) = (wait.policies.clone(), wait.rules);
+        let elevated = self.standing.elevated.iter().cloned().collect();
         if wait.confirm.is_empty() {
-            Event::ApprovalRequested { command, subject, invocation, inputs, policies, rules, digest, until }
+            Event::ApprovalRequested {
+                command,
+                subject,
+                invocation,
+                inputs,
+                policies,
+                rules,
+                digest,
+                until,
+                elevated,
+            }
         } else {
             Event::ConfirmationRequested {
                 command,
@@ -167,6 +182,7 @@ impl Asked<'_> {
                 rules,
                 digest,
                 until,
+                elevated,
             }
         }
     }

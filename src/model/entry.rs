@@ -151,6 +151,9 @@ pub enum Event {
         digest: Digest,
         /// Until when it waits.
         until: Timestamp,
+        /// The teams that its sender was in for a while.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        elevated: Vec<String>,
     },
     /// Somebody approved it, and it counts.
     #[serde(rename = "approval.given")]
@@ -161,6 +164,9 @@ pub enum Event {
         event_id: OwnedEventId,
         /// What was approved.
         digest: Digest,
+        /// The teams that its giver was in for a while.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        elevated: Vec<String>,
     },
     /// Whoever had approved it took that back.
     #[serde(rename = "approval.withdrawn")]
@@ -209,6 +215,9 @@ pub enum Event {
         digest: Digest,
         /// Until when it waits.
         until: Timestamp,
+        /// The teams that its sender was in for a while.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        elevated: Vec<String>,
     },
     /// Its requester confirmed it.
     #[serde(rename = "confirmation.given")]
@@ -227,6 +236,9 @@ pub enum Event {
         by: OwnedUserId,
         /// Why, in words, where that was said.
         reason: Option<Commitment>,
+        /// The teams that that person was in for a while.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        elevated: Vec<String>,
     },
     /// Nobody said the word that it waited for.
     #[serde(rename = "command.expired")]
@@ -439,48 +451,6 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// The type's name in the log: `command.received`, ...
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::CommandReceived { .. } => "command.received",
-            Self::CommandPermitted { .. } => "command.permitted",
-            Self::CommandRefused { .. } => "command.refused",
-            Self::CommandUnprocessable { .. } => "command.unprocessable",
-            Self::RunQueued { .. } => "run.queued",
-            Self::ApprovalRequested { .. } => "approval.requested",
-            Self::ApprovalGiven { .. } => "approval.given",
-            Self::ApprovalWithdrawn { .. } => "approval.withdrawn",
-            Self::ApprovalRefused { .. } => "approval.refused",
-            Self::ApprovalVoid { .. } => "approval.void",
-            Self::ConfirmationRequested { .. } => "confirmation.requested",
-            Self::ConfirmationGiven { .. } => "confirmation.given",
-            Self::CommandDenied { .. } => "command.denied",
-            Self::CommandExpired { .. } => "command.expired",
-            Self::RunCancelRequested { .. } => "run.cancel_requested",
-            Self::RunStarted { .. } => "run.started",
-            Self::RunFinished { .. } => "run.finished",
-            Self::RunFinishedLate { .. } => "run.finished_late",
-            Self::CommandCancelled { .. } => "command.cancelled",
-            Self::MessageEdited { .. } => "message.edited",
-            Self::MessageRedacted { .. } => "message.redacted",
-            Self::RoomChanged { .. } => "room.changed",
-            Self::RoomFailed { .. } => "room.failed",
-            Self::RoomAdopted { .. } => "room.adopted",
-            Self::MemberChanged { .. } => "member.changed",
-            Self::InvitationDeclined { .. } => "invitation.declined",
-            Self::RulesLoaded { .. } => "rules.loaded",
-            Self::ElevationGiven { .. } => "elevation.given",
-            Self::ElevationEnded { .. } => "elevation.ended",
-            Self::EmergencyUsed { .. } => "emergency.used",
-            Self::LocalRefused { .. } => "local.refused",
-            Self::AuditRead { .. } => "audit.read",
-            Self::AnswerParked { .. } => "answer.parked",
-            Self::ServerStarted { .. } => "server.started",
-            Self::ServerStopped { .. } => "server.stopped",
-        }
-    }
-}
-
+mod kind;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Approvals: who said yes to which digest, by which event, and whether it still stands.
 
+use std::collections::BTreeSet;
+
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId};
 
 use jiff_sqlx::Timestamp as SqlTime;
@@ -42,7 +44,13 @@ impl Work {
     }
 
     /// Notes an approval, and records it. The caller has seen to it that the giver has no other that stands.
-    pub async fn approve(&mut self, number: RequestNumber, given: &Approval) -> Result<(), Error> {
+    /// `elevated`: the teams that the giver is in for a while.
+    pub async fn approve(
+        &mut self,
+        number: RequestNumber,
+        given: &Approval,
+        elevated: &BTreeSet<String>,
+    ) -> Result<(), Error> {
         let Approval { approver, event_id, digest } = given;
         sqlx::query!(
             "INSERT INTO approvals (request, approver, event_id, digest, given_at) VALUES ($1, $2, $3, $4, $5)",
@@ -55,8 +63,12 @@ impl Work {
         .execute(self.tx()?)
         .await
         .doing("noting an approval")?;
-        let event =
-            Event::ApprovalGiven { by: approver.clone(), event_id: event_id.clone(), digest: *digest };
+        let event = Event::ApprovalGiven {
+            by: approver.clone(),
+            event_id: event_id.clone(),
+            digest: *digest,
+            elevated: elevated.iter().cloned().collect(),
+        };
         let room = self.room_of(number).await?;
         self.append(Some(number), room.as_deref(), event);
         Ok(())

@@ -256,13 +256,17 @@ impl Work {
         Ok(Some(Standing { membership: membership.or(standing.membership), ..standing }))
     }
 
-    /// Who is in a room, each with their power level.
-    pub async fn joined(&mut self, room: &RoomId) -> Result<Vec<(OwnedUserId, i64)>, Error> {
+    /// Who is in a room, each with their standing.
+    pub async fn joined(&mut self, room: &RoomId) -> Result<Vec<(OwnedUserId, Standing)>, Error> {
+        let now = SqlTime::from(self.now);
         let rows = sqlx::query!(
-            r#"SELECT m.user_id, r.power_levels, m.user_id = ANY (r.creators) AS "is_creator!"
+            r#"SELECT m.user_id, r.key, r.power_levels, m.user_id = ANY (r.creators) AS "is_creator!",
+                      ARRAY (SELECT team FROM elevations e
+                             WHERE e.user_id = m.user_id AND e.ended_at IS NULL AND e.until > $2) AS "elevated!"
                FROM members m JOIN rooms r ON r.room_id = m.room_id
                WHERE m.room_id = $1 AND m.membership = 'join' ORDER BY m.user_id"#,
             room.as_str(),
+            now as _,
         )
         .fetch_all(self.tx()?)
         .await
@@ -272,8 +276,9 @@ impl Work {
         rows.into_iter()
             .map(|row| {
                 let user = OwnedUserId::try_from(row.user_id).map_err(unreadable)?;
-                let level = if row.is_creator { CREATOR } else { power_level(&levels, &user) };
-                Ok((user, level))
+                let power_level = if row.is_creator { CREATOR } else { power_level(&levels, &user) };
+                let (membership, elevated) = (Some(Membership::Join), row.elevated.into_iter().collect());
+                Ok((user, Standing { key: row.key, membership, power_level, elevated }))
             })
             .collect()
     }

@@ -15,6 +15,16 @@ when { context.arguments.team == "dba" && context.arguments.duration <= duration
 
 @id("dba-changes-production")
 permit (principal in Team::"dba", action == Action::"deploy", resource in Environment::"production");
+
+@id("somebody-looks")
+@says("Somebody else looks at what is guarded.")
+@remedy("approval") @by("web") @count("1")
+forbid (principal, action == Action::"count", resource)
+when { context.arguments.word == "guarded" }
+unless { context.approvals.web >= 1 };
+
+@id("dba-approves")
+permit (principal in Team::"dba", action == Action::"approve", resource);
 "#;
 
 async fn world() -> World {
@@ -122,4 +132,64 @@ async fn whoever_is_struck_from_a_team_is_in_no_other_for_a_while() {
     assert_eq!(world.ask("!reload").await.state, "succeeded");
     assert_eq!(last(&world, "elevation.ended").await["why"], "struck");
     assert_eq!(world.ask_as(&world.bob, "!deploy web production").await.state, "refused");
+}
+
+#[tokio::test]
+async fn explanations_and_approvals_count_it_for_as_long_as_it_lasts() {
+    let world = world().await;
+    let may = format!("!can {} deploy web production", world.bob.id);
+    assert!(world.ask_as(&world.bob, "!why deploy web production").await.body.contains("You may not"));
+    assert!(world.ask(&may).await.body.contains("may not"));
+    let guarded = world.alice.say(&world.room, "!count guarded").await;
+    let prompt = world
+        .bob
+        .answer_that(&world.bot(), &guarded, |event| {
+            event["content"]["body"].to_string().contains("Waits for 1 approval")
+        })
+        .await;
+    assert!(prompt["content"]["body"].to_string().contains("Nobody in this room can approve it now"));
+    let number = prompt["content"]["org.quarterdeck.request"]["number"].clone();
+    assert_eq!(world.ask_as(&world.bob, &format!("!approve {number}")).await.state, "refused");
+
+    assert_eq!(world.ask_as(&world.bob, "!elevate dba 10m the index is broken").await.state, "succeeded");
+    let why = world.ask_as(&world.bob, "!why deploy web production").await.body.replace('*', "");
+    assert!(why.contains("You may:") && why.contains("its sender is in dba for a while"), "{why}");
+    let can = world.ask(&may).await.body.replace('*', "");
+    assert!(
+        can.contains(" may: ") && can.contains(&format!("{} is in dba for a while", world.bob.id)),
+        "{can}"
+    );
+    let approved = world.ask_as(&world.bob, &format!("!approve {number}")).await;
+    assert_eq!(approved.state, "succeeded", "{}", approved.body);
+    assert!(approved.body.replace('*', "").contains("is in dba for a while"), "{}", approved.body);
+    assert_eq!(last(&world, "approval.given").await["elevated"][0], "dba");
+    assert_eq!(world.alice.outcome(&world.bot(), &guarded).await.state, "succeeded");
+}
+
+#[tokio::test]
+async fn an_approval_by_somebody_who_is_in_a_team_no_more_is_void() {
+    let mut world = world().await;
+    let rules =
+        world.ops.read("policies/elevation.cedar").replace("\"count\", resource", "\"slow\", resource");
+    world.ops.file("policies/elevation.cedar", &rules);
+    assert_eq!(world.ask("!reload").await.state, "succeeded");
+    // What runs holds the lock, so that what is approved waits to start until the approver's time is over.
+    let first = world.alice.say(&world.room, "!slow 8 first").await;
+    world.started("first begins").await;
+    let guarded = world.alice.say(&world.room, "!slow 0 guarded").await;
+    let is_prompt = |event: &Value| event["content"]["body"].to_string().contains("Waits for 1 approval");
+    let prompt = world.bob.answer_that(&world.bot(), &guarded, is_prompt).await;
+    let number = prompt["content"]["org.quarterdeck.request"]["number"].clone();
+    assert_eq!(world.ask_as(&world.bob, "!elevate dba 4s the index is broken").await.state, "succeeded");
+    assert_eq!(world.ask_as(&world.bob, &format!("!approve {number}")).await.state, "succeeded");
+    assert_eq!(world.alice.outcome(&world.bot(), &first).await.state, "succeeded");
+    world
+        .alice
+        .answer_that(&world.bot(), &guarded, |event| {
+            event["content"]["body"].to_string().contains("the rules no longer let them approve this")
+        })
+        .await;
+    assert_eq!(last(&world, "approval.void").await["why"], "rules");
+    assert_eq!(world.ops.counted("guarded begins"), 0);
+    world.leave_pending();
 }

@@ -5,6 +5,7 @@
 
 mod adversary;
 mod approvals;
+mod approved_builtins;
 mod audit_log;
 mod burst;
 mod console;

@@ -1,0 +1,46 @@
+//! The names of the types of entries.
+
+use super::Event;
+
+impl Event {
+    /// The type's name in the log: `command.received`, ...
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CommandReceived { .. } => "command.received",
+            Self::CommandPermitted { .. } => "command.permitted",
+            Self::CommandRefused { .. } => "command.refused",
+            Self::CommandUnprocessable { .. } => "command.unprocessable",
+            Self::RunQueued { .. } => "run.queued",
+            Self::ApprovalRequested { .. } => "approval.requested",
+            Self::ApprovalGiven { .. } => "approval.given",
+            Self::ApprovalWithdrawn { .. } => "approval.withdrawn",
+            Self::ApprovalRefused { .. } => "approval.refused",
+            Self::ApprovalVoid { .. } => "approval.void",
+            Self::ConfirmationRequested { .. } => "confirmation.requested",
+            Self::ConfirmationGiven { .. } => "confirmation.given",
+            Self::CommandDenied { .. } => "command.denied",
+            Self::CommandExpired { .. } => "command.expired",
+            Self::RunCancelRequested { .. } => "run.cancel_requested",
+            Self::RunStarted { .. } => "run.started",
+            Self::RunFinished { .. } => "run.finished",
+            Self::RunFinishedLate { .. } => "run.finished_late",
+            Self::CommandCancelled { .. } => "command.cancelled",
+            Self::MessageEdited { .. } => "message.edited",
+            Self::MessageRedacted { .. } => "message.redacted",
+            Self::RoomChanged { .. } => "room.changed",
+            Self::RoomFailed { .. } => "room.failed",
+            Self::RoomAdopted { .. } => "room.adopted",
+            Self::MemberChanged { .. } => "member.changed",
+            Self::InvitationDeclined { .. } => "invitation.declined",
+            Self::RulesLoaded { .. } => "rules.loaded",
+            Self::ElevationGiven { .. } => "elevation.given",
+            Self::ElevationEnded { .. } => "elevation.ended",
+            Self::EmergencyUsed { .. } => "emergency.used",
+            Self::LocalRefused { .. } => "local.refused",
+            Self::AuditRead { .. } => "audit.read",
+            Self::AnswerParked { .. } => "answer.parked",
+            Self::ServerStarted { .. } => "server.started",
+            Self::ServerStopped { .. } => "server.stopped",
+        }
+    }
+}
