@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalogue::{Answers, Command, Effect, Ops, Room, RunKind},
     command::{self, Line},
-    executor::{NoSink, Ran},
+    executor::{NoSink, Poised, Ran},
     matrix::render::{Loudness, preview},
     model::{
         Ending, Event, Invocation, Outcome, OutputSummary, RequestNumber, SignedDuration, State, StateMark,
@@ -59,19 +59,22 @@ pub async fn commit_and_run(
     pending: PendingWarrant,
     about: About,
 ) -> Result<(), Error> {
-    let Started { warrant, messages } = work.done_starting(pending).await?;
+    // Whoever asked waits for both: what can be made ready is made ready while the start is written.
+    let poised = Box::pin(house.executor.poise(&pending));
+    let (started, poised) = tokio::join!(Box::pin(work.done_starting(pending)), poised);
+    let Started { warrant, messages } = started?;
     house.outbox.hand(messages);
     if let Some(warrant) = warrant {
-        house.runs.spawn(watched(Arc::clone(house), warrant, about));
+        house.runs.spawn(watched(Arc::clone(house), warrant, poised, about));
     }
     Ok(())
 }
 
 /// Runs it, and sees to it that even a panic of ours leaves a recorded end and a free lock.
-async fn watched(house: Arc<House>, warrant: Warrant, about: About) {
+async fn watched(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, about: About) {
     let (number, attempt) = (warrant.number(), warrant.attempt());
     let (command, address) = (Arc::clone(warrant.command()), about.address.clone());
-    if caught(Box::pin(run(Arc::clone(&house), warrant, about))).await.is_none() {
+    if caught(Box::pin(run(Arc::clone(&house), warrant, poised, about))).await.is_none() {
         let outcome = Outcome { ending: Ending::Interrupted, took_ms: 0, output: OutputSummary::empty() };
         let message = speech::lost(number, &command.name);
         let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
@@ -209,11 +212,11 @@ pub fn still_means(ops: &Ops, room: &Room, invocation: &Invocation) -> bool {
 }
 
 /// Runs a warrant and has its outcome recorded.
-async fn run(house: Arc<House>, warrant: Warrant, about: About) {
+async fn run(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, about: About) {
     let (number, command) = (warrant.number(), Arc::clone(warrant.command()));
     let cancel = house.runs.cancel_token(number);
     let marked = {
-        let running = house.executor.run(warrant, cancel, &NoSink);
+        let running = house.executor.run(warrant, poised, cancel, &NoSink);
         tokio::pin!(running);
         let (mut long, mut marked) = (false, false);
         loop {

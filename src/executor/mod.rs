@@ -39,6 +39,7 @@ pub use definition::definition;
 pub use git::{GitError, clean_commit};
 pub use leftover::Leftover;
 pub use mirror::{Found, Mirror};
+pub use process::Poised;
 pub use secrets::{MissingSecret, Secrets};
 
 use self::{job::Job, launch::Running, spool::Spool};
@@ -162,8 +163,20 @@ impl Executor {
     }
 
     async fn run_job(&self, job: Job, cancel: &CancellationToken, sink: &dyn Sink) -> Ran {
+        self.run_poised(job, None, cancel, sink).await
+    }
+
+    async fn run_poised(
+        &self,
+        job: Job,
+        poised: Option<Poised>,
+        cancel: &CancellationToken,
+        sink: &dyn Sink,
+    ) -> Ran {
         self.ours().insert(job.attempt);
-        process::run(self, job, cancel, sink).await
+        // What was poised for another attempt is none of this one's.
+        let poised = poised.filter(|poised| poised.attempt() == job.attempt);
+        process::run(self, job, poised, cancel, sink).await
     }
 
     fn spool_of(&self, attempt: AttemptId) -> Spool {

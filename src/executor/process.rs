@@ -12,9 +12,9 @@ use super::{
     launch::{self, Running},
     redact::Redactor,
     spec::FAILED,
-    spool::{Keeper, Kept, Spool},
+    spool::{Keeper, Kept, Spool, Unspent},
 };
-use crate::model::{Ending, Outcome, OutputSummary, Secret, fault::Point};
+use crate::model::{AttemptId, Ending, Outcome, OutputSummary, Secret, fault::Point};
 
 /// How long a program may take to end after SIGTERM, before SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -27,10 +27,56 @@ const A_FEW_LINES: usize = 4 << 10;
 /// How often a group that should end is looked at.
 const LOOK: Duration = Duration::from_millis(25);
 
+/// A child to which every limit is applied, and which waits for the byte. Dropped, it ends without having run
+/// anything, and nothing is left of it.
+pub struct Poised {
+    attempt: AttemptId,
+    // Ended before its folder goes.
+    running: Running,
+    redactor: Redactor,
+    spool: Unspent,
+}
+
+impl Poised {
+    /// The attempt that it waits for.
+    pub(super) const fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// The child.
+    #[cfg(test)]
+    pub(super) const fn pid(&self) -> i32 {
+        self.running.pid
+    }
+}
+
+impl std::fmt::Debug for Poised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Poised").field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}
+
+/// All that can be done for a job before it may start.
+pub(super) async fn poise(executor: &Executor, job: &Job) -> Result<Poised, String> {
+    let secrets = resolve(executor, job)?;
+    let redactor = Redactor::new(secrets.iter().map(|(_, name, secret)| (name.as_str(), secret)))?;
+    let spool = executor.spool_of(job.attempt).create()?;
+    let at = executor.clock.now();
+    let running =
+        launch::launch(&executor.exec_run, executor.take_spare(), job, &secrets, spool.spool(), at).await?;
+    Ok(Poised { attempt: job.attempt, running, redactor, spool })
+}
+
 /// Runs a job to its end, whatever that is.
-pub(super) async fn run(executor: &Executor, job: Job, cancel: &CancellationToken, sink: &dyn Sink) -> Ran {
+pub(super) async fn run(
+    executor: &Executor,
+    job: Job,
+    poised: Option<Poised>,
+    cancel: &CancellationToken,
+    sink: &dyn Sink,
+) -> Ran {
     let begun = Instant::now();
-    let (ending, kept, printed) = match attempt(executor, &job, cancel, sink).await {
+    let (ending, kept, printed) = match attempt(executor, &job, poised, cancel, sink).await {
         Ok(Ended { ending, kept, printed }) => (ending, kept, Some(printed)),
         Err(ending) => (ending, None, None),
     };
@@ -55,30 +101,29 @@ struct Ended {
 async fn attempt(
     executor: &Executor,
     job: &Job,
+    poised: Option<Poised>,
     cancel: &CancellationToken,
     sink: &dyn Sink,
 ) -> Result<Ended, Ending> {
     let not_started = |reason: String| Ending::NotStarted { reason };
-    let secrets = resolve(executor, job).map_err(not_started)?;
-    let redactor = Redactor::new(secrets.iter().map(|(_, name, secret)| (name.as_str(), secret)))
-        .map_err(not_started)?;
-    let spool = executor.spool_of(job.attempt);
-    spool.create().map_err(not_started)?;
-    let at = executor.clock.now();
-    let launched = tokio::select! {
-        launched = launch::launch(&executor.exec_run, executor.take_spare(), job, &secrets, &spool, at) => launched,
-        () = cancel.cancelled() => return Err(Ending::Cancelled),
+    let poised = if let Some(poised) = poised {
+        poised
+    } else {
+        tokio::select! {
+            poised = poise(executor, job) => poised.map_err(not_started)?,
+            () = cancel.cancelled() => return Err(Ending::Cancelled),
+        }
     };
-    drop(secrets);
-    let mut running = launched.map_err(not_started)?;
     if cancel.is_cancelled() {
-        launch::end(running).await;
+        launch::end(poised.running).await;
         return Err(Ending::Cancelled);
     }
+    let Poised { mut running, redactor, spool, .. } = poised;
     if let Err(reason) = launch::go(&mut running).await {
         launch::end(running).await;
         return Err(not_started(reason));
     }
+    let spool = spool.spend();
     Point::AfterProcessStart.pass();
     let collector = Collector { redactor, keeper: Some(spool.keep(job.limits.output)), printed: 0, sink };
     let ended = supervise(running, job, cancel, collector, &spool).await;
@@ -139,6 +184,9 @@ impl Collector<'_> {
     async fn finish(mut self, job: &Job, spool: &Spool) -> (Option<Kept>, u64) {
         let rest = self.redactor.finish();
         self.show(rest).await;
+        if let Some(kept) = self.keeper.as_mut().and_then(Keeper::take_whole) {
+            return (Some(kept), self.printed);
+        }
         let spool = spool.clone();
         let limit = job.limits.output;
         let read =

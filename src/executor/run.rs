@@ -2,19 +2,35 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Ran, Sink, job::Job};
+use super::{Executor, Poised, Ran, Sink, job::Job, process};
 use crate::{
-    catalogue::RunKind,
-    model::{Ending, Outcome, OutputSummary},
-    storage::Warrant,
+    catalogue::{Command, RunKind},
+    model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber},
+    storage::{PendingWarrant, Warrant},
 };
 
 impl Executor {
-    /// Runs what the warrant allows, to its end. The spooled output stays until [`Self::forget`]:
-    /// that is called when the outcome is committed.
-    pub async fn run(&self, warrant: Warrant, cancel: CancellationToken, sink: &dyn Sink) -> Ran {
-        match process(&warrant) {
-            Some(job) => self.run_job(job, &cancel, sink).await,
+    /// Does what can be done while the start is being committed: a child that has all its limits, and waits for the
+    /// byte that [`Self::run`] alone gives it, against the warrant. `None` where that is not worth while: what
+    /// carries credentials is given them only once its start is on record, and what fails fails again in `run`,
+    /// which tells why.
+    pub fn poise<'a>(&'a self, pending: &PendingWarrant) -> impl Future<Output = Option<Poised>> + use<'a> {
+        let job = process(pending.attempt(), pending.number(), pending.command(), pending.invocation());
+        let job = job.filter(|job| job.credentials.is_empty());
+        async move { process::poise(self, &job?).await.ok() }
+    }
+
+    /// Runs what the warrant allows, to its end: in the child that was poised for it, where there is one. The spooled
+    /// output stays until [`Self::forget`]: that is called when the outcome is committed.
+    pub async fn run(
+        &self,
+        warrant: Warrant,
+        poised: Option<Poised>,
+        cancel: CancellationToken,
+        sink: &dyn Sink,
+    ) -> Ran {
+        match process(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation()) {
+            Some(job) => self.run_poised(job, poised, &cancel, sink).await,
             None => Ran {
                 number: warrant.number(),
                 attempt: warrant.attempt(),
@@ -33,15 +49,19 @@ impl Executor {
 }
 
 /// The process that a warrant allows. `None` if its command is of another kind.
-fn process(warrant: &Warrant) -> Option<Job> {
-    let command = warrant.command();
+fn process(
+    attempt: AttemptId,
+    number: RequestNumber,
+    command: &Command,
+    invocation: &Invocation,
+) -> Option<Job> {
     match &command.run.kind {
         RunKind::Builtin => None,
         RunKind::Process { program, folder, environment, credentials, user, limits, .. } => Some(Job {
-            attempt: warrant.attempt(),
-            number: warrant.number(),
+            attempt,
+            number,
             program: program.clone(),
-            arguments: crate::command::argument_vector(command, warrant.invocation()),
+            arguments: crate::command::argument_vector(command, invocation),
             folder: folder.clone(),
             environment: environment.clone(),
             credentials: credentials.clone(),

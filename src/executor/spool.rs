@@ -54,7 +54,7 @@ impl Spool {
     }
 
     /// Makes the folder. It must not exist: an attempt is spent by its first start.
-    pub(super) fn create(&self) -> Result<(), String> {
+    pub(super) fn create(self) -> Result<Unspent, String> {
         let shown = self.folder.display();
         if let Some(root) = self.folder.parent() {
             DirBuilder::new().recursive(true).mode(0o711).create(root).map_err(|error| {
@@ -67,7 +67,8 @@ impl Spool {
         DirBuilder::new().mode(0o700).create(&self.folder).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => format!("this attempt was started before: `{shown}` exists"),
             _ => format!("the spool folder `{shown}` cannot be made: {error}; see that there is space, and that Quarterdeck's user owns it"),
-        })
+        })?;
+        Ok(Unspent(Some(self)))
     }
 
     /// Makes the working folder, for the user that is to work in it.
@@ -128,7 +129,9 @@ impl Spool {
 
     /// Begins to keep output, `limit` bytes of it at most.
     pub(super) fn keep(&self, limit: usize) -> Keeper {
-        Keeper { folder: self.folder.clone(), split: Split::new(limit), kept: 0, file: None, failed: None }
+        let split = Split::new(limit);
+        let whole = Some(Vec::new());
+        Keeper { folder: self.folder.clone(), split, kept: 0, file: None, failed: None, whole }
     }
 
     /// Reads what was kept. `bytes` is what the program printed, where that is known.
@@ -157,6 +160,30 @@ impl Spool {
             bytes.extend(tail);
         }
         Ok(Kept { printed, truncated: left_out > 0, bytes })
+    }
+}
+
+/// The folder of an attempt that nothing was started for yet: it goes with this value, unless that is spent.
+#[derive(Debug)]
+pub(super) struct Unspent(Option<Spool>);
+
+impl Unspent {
+    /// The folder.
+    pub(super) fn spool(&self) -> &Spool {
+        self.0.as_ref().unwrap_or_else(|| unreachable!("it is taken only by what uses this value up"))
+    }
+
+    /// Keeps the folder: the program was told to go.
+    pub(super) fn spend(mut self) -> Spool {
+        self.0.take().unwrap_or_else(|| unreachable!("it is taken only here"))
+    }
+}
+
+impl Drop for Unspent {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.take().map(|spool| spool.remove()) {
+            tracing::warn!(%error, "could not remove the folder of a run that did not start");
+        }
     }
 }
 
@@ -194,6 +221,10 @@ impl Split {
         let limit = if limit < 2 { 2 } else { limit as u64 };
         Self { head: limit / 2, tail: limit - limit / 2 }
     }
+
+    fn limit(self) -> usize {
+        usize::try_from(self.head + self.tail).unwrap_or(usize::MAX)
+    }
 }
 
 /// Writes output as it comes, and never more than one and a half times the limit.
@@ -203,11 +234,20 @@ pub(super) struct Keeper {
     kept: u64,
     file: Option<File>,
     failed: Option<String>,
+    /// All of it, while that is little: nobody waits for its reading then.
+    whole: Option<Vec<u8>>,
 }
+
+/// How much output is remembered as well as written, in bytes.
+const LITTLE: usize = 4 << 10;
 
 impl Keeper {
     /// Keeps some more.
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        match &mut self.whole {
+            Some(whole) if whole.len() + bytes.len() <= LITTLE.min(self.split.limit()) => whole.extend(bytes),
+            _ => self.whole = None,
+        }
         while !bytes.is_empty() && self.failed.is_none() {
             match self.push_some(bytes) {
                 Ok(count) => bytes = &bytes[count..],
@@ -215,6 +255,12 @@ impl Keeper {
                 Err(error) => self.failed = Some(error.to_string()),
             }
         }
+    }
+
+    /// All that was kept, where it was little and nothing went wrong.
+    pub(super) fn take_whole(&mut self) -> Option<Kept> {
+        let bytes = self.whole.take().filter(|_| self.failed.is_none())?;
+        Some(Kept { printed: bytes.len() as u64, truncated: false, bytes })
     }
 
     /// What prevented more from being kept.
@@ -267,20 +313,26 @@ mod tests {
     use super::*;
 
     fn spool(root: &Path) -> Spool {
-        let spool = Spool::of(root, AttemptId(uuid::Uuid::nil()));
-        spool.create().expect("made");
-        spool
+        Spool::of(root, AttemptId(uuid::Uuid::nil())).create().expect("made").spend()
     }
 
     #[test]
     fn an_attempt_is_spent_by_its_first_start() {
         let root = tempfile::tempdir().expect("a folder");
         let spool = spool(root.path());
-        assert!(spool.create().expect_err("spent").contains("started before"));
+        assert!(spool.clone().create().expect_err("spent").contains("started before"));
         assert_eq!(Spool::attempts(root.path()).expect("read"), [AttemptId(uuid::Uuid::nil())]);
         spool.remove().expect("removed");
         spool.remove().expect("once more does no harm");
         assert!(Spool::attempts(root.path()).expect("read").is_empty());
+    }
+
+    #[test]
+    fn the_folder_of_a_run_that_did_not_start_goes() {
+        let root = tempfile::tempdir().expect("a folder");
+        drop(Spool::of(root.path(), AttemptId(uuid::Uuid::nil())).create().expect("made"));
+        assert!(Spool::attempts(root.path()).expect("read").is_empty());
+        spool(root.path());
     }
 
     #[test]
@@ -311,6 +363,8 @@ mod tests {
             }
             prop_assert_eq!(keeper.failed(), None);
             let kept = spool.kept(limit).expect("read");
+            // What is remembered is what is read.
+            prop_assert_eq!(keeper.take_whole(), (total <= limit).then(|| kept.clone()));
             prop_assert_eq!(kept.printed, total as u64);
             prop_assert_eq!(kept.truncated, total > limit);
             if total <= limit {

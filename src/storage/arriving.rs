@@ -11,8 +11,8 @@ use super::{
     Error, InboxRow, OutboxRow, Storage, Transaction, Work,
     error::Doing as _,
     opening::Opening,
+    read_back::{FIRST_PAUSE, LONGEST_PAUSE},
     sheaf::{Sheaf, write_sheaf},
-    start::{FIRST_PAUSE, LONGEST_PAUSE},
     work::{Held, Subject},
 };
 use crate::model::{AttemptId, Timestamp};
@@ -152,6 +152,7 @@ impl Sheaf {
         let (columns, o) = (self.columns(storage, now)?, opening.columns(now));
         let transaction = &arriving.transaction;
         let Some(arrival) = transaction.arrivals.first() else { return Err(Error::NotAlone) };
+        let mut near = storage.near(DOING).await?;
         let written = write_sheaf!(
             r#"
             WITH alone AS (
@@ -221,9 +222,10 @@ impl Sheaf {
             transaction.digest.as_bytes(),
             transaction.to_device,
         )
-        .fetch_all(storage.pool())
+        .fetch_all(&mut *near)
         .await
         .doing(DOING)?;
+        near.keep();
         if !written.iter().any(|row| row.went) {
             return Err(Error::NotAlone);
         }

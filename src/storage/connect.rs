@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{Bell, Error, error::Doing as _, instances::Presence};
+use super::{Bell, Error, error::Doing as _, instances::Presence, near::Slot};
 use crate::model::{BootId, Clock, Random, Secret, Timestamp};
 
 /// The database, and who we are in it. Cheap to clone: all clones share one pool.
@@ -20,6 +20,8 @@ pub(super) struct Inner {
     pub(super) pool: PgPool,
     /// For searches: their plan depends on what is searched for.
     pub(super) searches: PgPool,
+    /// The connection of whoever waits for an answer.
+    pub(super) near: Slot,
     pub(super) options: PgConnectOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
@@ -30,9 +32,9 @@ pub(super) struct Inner {
 }
 
 /// How long a caller waits for a connection before it hears that the database is away.
-const ACQUIRE: Duration = Duration::from_secs(3);
+pub(super) const ACQUIRE: Duration = Duration::from_secs(3);
 /// A connection that was idle for longer is tried before it is used.
-const STALE: Duration = Duration::from_secs(1);
+pub(super) const STALE: Duration = Duration::from_secs(1);
 
 impl Storage {
     /// Prepares to use the database at `url`, as a new boot of `instance`. No connection is made yet:
@@ -53,6 +55,7 @@ impl Storage {
             inner: Arc::new(Inner {
                 pool: every_day,
                 searches,
+                near: Slot::default(),
                 options,
                 clock,
                 random,
@@ -84,6 +87,7 @@ impl Storage {
     /// waited for. Without [`Storage::leave`] before it, this is a death.
     pub async fn close(&self) {
         self.inner.presence.let_go().await;
+        self.inner.near.close().await;
         self.inner.searches.close().await;
         self.inner.pool.close().await;
     }

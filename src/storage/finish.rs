@@ -45,6 +45,7 @@ impl Storage {
             sheaf.send(draft);
         }
         let columns = sheaf.columns(self, now)?;
+        let mut near = self.near(DOING).await?;
         Point::BeforeOutcomeCommit.pass();
         let written = write_sheaf!(
             r#"
@@ -70,9 +71,10 @@ impl Storage {
             CHANNEL,
             number.0,
         )
-        .fetch_all(self.pool())
+        .fetch_all(&mut *near)
         .await
         .doing(DOING)?;
+        near.keep();
         Point::AfterOutcomeCommit.pass();
         if !written.iter().any(|row| row.went) {
             return self.finish_again(attempt, outcome, &ending, sheaf.steps()).await;

@@ -238,7 +238,9 @@ impl Work {
         let found = match &mut self.held {
             Held::Claimed(tx) => look(&mut **tx, room, user, self.now, to_ask).await?,
             Held::Arriving(_) => {
-                let found = look(self.storage.pool(), room, user, self.now, to_ask).await?;
+                let mut near = self.storage.near("looking who asks").await?;
+                let found = look(&mut *near, room, user, self.now, to_ask).await?;
+                near.keep();
                 // What came before it has its turn first.
                 if found.as_ref().is_some_and(|found| found.is_busy) {
                     return Err(Error::NotAlone);

@@ -22,26 +22,19 @@
 //! }
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff_sqlx::Timestamp as SqlTime;
-use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    ContentKind, Error, OutboxRow, Storage, Work,
-    error::Doing as _,
-    opening::Attempted,
-    work::{Held, Subject},
+    ContentKind, Error, OutboxRow, Work, error::Doing as _, opening::Attempted, read_back::read_back,
+    work::Held,
 };
 use crate::{
     catalogue::{Command, RunKind},
     model::{AttemptId, Digest, Event, Invocation, Outcome, RequestNumber, State, fault::Point},
     policy::Permit,
 };
-
-/// The first and the longest pause between two attempts to read a start back.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Leave to start exactly one process: it exists only if the commit that recorded its attempt is
 /// confirmed. The executor uses it up.
@@ -81,6 +74,28 @@ impl Warrant {
 #[derive(Debug)]
 pub struct PendingWarrant {
     warrant: Warrant,
+}
+
+impl PendingWarrant {
+    /// The attempt that is to be recorded.
+    pub const fn attempt(&self) -> AttemptId {
+        self.warrant.attempt
+    }
+
+    /// The request.
+    pub const fn number(&self) -> RequestNumber {
+        self.warrant.number
+    }
+
+    /// What would be run.
+    pub const fn command(&self) -> &Arc<Command> {
+        &self.warrant.command
+    }
+
+    /// With which arguments.
+    pub const fn invocation(&self) -> &Invocation {
+        &self.warrant.invocation
+    }
 }
 
 /// What came of the wish to start.
@@ -425,50 +440,6 @@ impl Work {
         Point::AfterDecisionCommit.pass();
         Ok(Started { warrant: Some(warrant), messages })
     }
-}
-
-/// Asks until it is answered whether an attempt stands in the database.
-async fn read_back(storage: &Storage, subject: &Subject, attempt: AttemptId) -> bool {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match stands(storage, subject, attempt).await {
-            Ok(stands) => return stands,
-            Err(error) => {
-                tracing::warn!(%attempt, %error, "could not yet read back whether a start was committed");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-}
-
-/// Whether an attempt stands in the database, on a connection of its own.
-async fn stands(storage: &Storage, subject: &Subject, attempt: AttemptId) -> Result<bool, Error> {
-    const DOING: &str = "reading a start back";
-    let mut connection = PgConnection::connect_with(&storage.inner.options).await.doing(DOING)?;
-    let mut tx = connection.begin().await.doing(DOING)?;
-    // The lost transaction may still be open on the server, its COMMIT on the way. It holds the row that
-    // we held: once that can be locked, the transaction is over, one way or the other.
-    match subject {
-        Subject::Row(row) => {
-            sqlx::query!("SELECT id FROM inbox WHERE id = $1 FOR NO KEY UPDATE", row.id)
-                .fetch_optional(&mut *tx)
-                .await
-                .doing(DOING)?;
-        }
-        Subject::Queued(request) => {
-            sqlx::query!("SELECT number FROM requests WHERE number = $1 FOR NO KEY UPDATE", request.number.0)
-                .fetch_optional(&mut *tx)
-                .await
-                .doing(DOING)?;
-        }
-    }
-    let found = sqlx::query_scalar!("SELECT id FROM attempts WHERE id = $1", attempt.0)
-        .fetch_optional(&mut *tx)
-        .await
-        .doing(DOING)?;
-    tx.rollback().await.doing(DOING)?;
-    Ok(found.is_some())
 }
 
 /// The teams that somebody was in for a while when a question was asked, as its inputs tell.

@@ -15,7 +15,7 @@ fn leave(deck: &Deck, program: &str, forge: impl FnOnce(&mut Meta)) -> (AttemptI
     let pid = i32::try_from(child.id()).expect("a pid");
     let job = deck.program(Path::new("/"));
     let spool = deck.executor.spool_of(job.attempt);
-    spool.create().expect("made");
+    let spool = spool.create().expect("made").spend();
     let mut meta = Meta {
         attempt: job.attempt,
         number: job.number,
@@ -78,7 +78,7 @@ async fn a_process_that_only_has_the_same_pid_is_left_alone() {
 async fn an_attempt_that_never_got_a_process_is_reported_as_one_without_output() {
     let deck = Deck::new();
     let job = deck.program(Path::new("/"));
-    deck.executor.spool_of(job.attempt).create().expect("made");
+    let _spent = deck.executor.spool_of(job.attempt).create().expect("made").spend();
     let leftover = next_life(&deck).end_leftover(job.attempt).await.expect("read").expect("known");
     assert_eq!((leftover.number, leftover.ended, leftover.kept.len()), (None, 0, 0));
 }
@@ -100,7 +100,7 @@ async fn without_the_byte_the_child_exits_and_nothing_has_run() {
     let marker = deck.path("marker");
     let job = deck.script(&format!("echo started >{}", marker.display()));
     let spool = deck.executor.spool_of(job.attempt);
-    spool.create().expect("made");
+    let spool = spool.create().expect("made").spend();
     let at = deck.executor.clock.now();
     let running = launch::launch(&deck.executor.exec_run, None, &job, &[], &spool, at).await.expect("ready");
     let meta = spool.read_meta().expect("read").expect("written before the byte");

@@ -210,3 +210,38 @@ async fn a_spare_child_waits_for_the_next_run_and_goes_with_its_executor() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[tokio::test]
+async fn a_child_that_is_made_ready_runs_nothing_until_it_is_told_and_else_leaves_nothing() {
+    let deck = Deck::new();
+    let ran = deck.path("ran");
+    let job = deck.script(&format!("echo here; echo yes >'{}'", ran.display()));
+    let poised = process::poise(&deck.executor, &job).await.expect("ready");
+    let pid = poised.pid();
+    assert!(lives(pid));
+    drop(poised);
+    let begun = Instant::now();
+    while lives(pid) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it still waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!ran.exists());
+    assert!(deck.executor.leftovers().expect("read").is_empty());
+    // The attempt was not spent: it can still be run, in a child that is made ready for it.
+    let poised = process::poise(&deck.executor, &job).await.expect("ready");
+    let pid = poised.pid();
+    let told = deck.executor.run_poised(job, Some(poised), &CancellationToken::new(), &NoSink).await;
+    assert_eq!(told.outcome.ending, Ending::Exited { status: 0 });
+    assert_eq!(text(&told), "here\n");
+    assert!(ran.exists() && !lives(pid));
+}
+
+#[tokio::test]
+async fn a_child_that_was_made_ready_for_another_attempt_is_not_taken() {
+    let deck = Deck::new();
+    let other = deck.script("echo other");
+    let poised = process::poise(&deck.executor, &other).await.expect("ready");
+    let job = deck.script("echo mine");
+    let told = deck.executor.run_poised(job, Some(poised), &CancellationToken::new(), &NoSink).await;
+    assert_eq!(text(&told), "mine\n");
+}
