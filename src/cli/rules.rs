@@ -213,9 +213,9 @@ mod tests {
         let at = "2026-11-23T12:00:00Z".parse().unwrap();
         let asked = Question::new(&who, 7, "status", at, Action::Run(&invocation));
         let inputs = match rules.decide(&asked) {
-            Decision::Permitted(permit) => permit.inputs().clone(),
-            Decision::Waits(wait) => wait.inputs,
-            Decision::Refused(refusal) => refusal.inputs,
+            Decision::Permitted(permit) => permit.inputs().to_json(),
+            Decision::Waits(wait) => wait.inputs.to_json(),
+            Decision::Refused(refusal) => refusal.inputs.to_json(),
         };
         assert_eq!((power_level(&inputs, &who), room(&inputs).as_deref()), (7, Some("status")));
         KeptDecision {

@@ -311,7 +311,6 @@ impl Asked<'_> {
     /// Writes a refusal into the work, without concluding it.
     pub async fn write_refusal(&self, work: &mut Work, from: State, no: No) -> Result<(), Error> {
         let number = self.number;
-        let json = |value: &Value| value.to_string().into_bytes();
         let words = no.answer.as_ref().map_or_else(String::new, plain);
         let reason = work.content(number, ContentKind::Reason, words.as_bytes());
         let invocation = no.understood.as_ref().map(|(_, invocation)| {
@@ -321,7 +320,7 @@ impl Asked<'_> {
         let inputs = no
             .refusal
             .as_ref()
-            .map(|refusal| work.content(number, ContentKind::Inputs, &json(&refusal.inputs)));
+            .map(|refusal| work.content(number, ContentKind::Inputs, refusal.inputs.as_str().as_bytes()));
         let decided = no.refusal.is_some();
         let elevated = if decided { self.standing.elevated.iter().cloned().collect() } else { Vec::new() };
         let event = Event::CommandRefused {

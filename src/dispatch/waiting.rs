@@ -155,8 +155,7 @@ impl Asked<'_> {
     ) -> Event {
         let json = serde_json::to_vec(invocation).unwrap_or_default();
         let (command, subject) = (invocation.command.clone(), invocation.subject.clone());
-        let bytes = wait.inputs.to_string();
-        let inputs = work.content(self.number, ContentKind::Inputs, bytes.as_bytes());
+        let inputs = work.content(self.number, ContentKind::Inputs, wait.inputs.as_str().as_bytes());
         let invocation = work.content(self.number, ContentKind::Invocation, &json);
         let (policies, rules) = (wait.policies.clone(), wait.rules);
         let elevated = self.standing.elevated.iter().cloned().collect();

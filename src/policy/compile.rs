@@ -2,15 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode, Validator};
+use cedar_policy::{EntityUid, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, Validator};
 use jiff::tz::TimeZone;
 
 use super::{
-    counted, lint,
+    counted, inputs, lint,
     names::{LEADS, RESERVED_ACTIONS, TOTAL},
     prove,
     read::{self, Read, Rule},
-    rehearse, schema, warn,
+    rehearse,
+    scene::{self, Scenes},
+    schema,
+    scope::Reach,
+    shape::Shapes,
+    warn,
     world::World,
 };
 use crate::{
@@ -37,6 +42,14 @@ pub struct Rules {
     pub(super) zone: TimeZone,
     /// The entities that conditions of rules name: a rule can get to them from nowhere else.
     pub(super) literals: Vec<EntityUid>,
+    /// How far each rule reaches by its scope alone.
+    pub(super) reaches: Vec<(PolicyId, Reach)>,
+    /// What of the rules the latest questions were about.
+    pub(super) scenes: Scenes,
+    /// What the arguments of each command must be.
+    pub(super) shapes: Shapes,
+    /// `context.approvals` where nobody has approved, for the record.
+    pub(super) no_approvals: String,
     text: String,
     digest: Digest,
     found: Vec<Warning>,
@@ -136,7 +149,8 @@ impl Rules {
         }
         let digest = digest(ops, &text, &world);
         let literals = lint::condition_literals(&policies);
-        let permits = permits_of(&policies);
+        let (permits, reaches) = (permits_of(&policies), scene::reaches(&policies));
+        let no_approvals = inputs::no_approvals(&groups);
         // Questions are asked under the same schema without the counts that nobody reads.
         let counted = counted::counted(&policies, &groups);
         let lean = Schema::from_cedarschema_str(&schema::generate(ops, &counted));
@@ -152,6 +166,10 @@ impl Rules {
             counts: groups,
             zone: ops.settings.time_zone.clone(),
             literals,
+            reaches,
+            scenes: Scenes::default(),
+            shapes: Shapes::of(ops),
+            no_approvals,
             text,
             digest,
             found: Vec::new(),
@@ -172,7 +190,7 @@ impl Rules {
 
     /// The same with other policies of the same names: for trying out what would be noticed.
     pub(super) fn with_policies(&self, policies: PolicySet) -> Self {
-        Self { permits: permits_of(&policies), policies, ..self.clone() }
+        Self { permits: permits_of(&policies), reaches: scene::reaches(&policies), policies, ..self.clone() }
     }
 
     /// The digest of what decides: policies, schema, teams, systems and time zone. Nothing else changes it.

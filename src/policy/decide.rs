@@ -4,7 +4,7 @@ use cedar_policy::{Authorizer, Decision as Verdict};
 use ruma::{OwnedUserId, UserId};
 use serde_json::json;
 
-use super::{Question, Remedy, Rules, Wait, request::Asked};
+use super::{Inputs, Question, Remedy, Rules, Wait, request::Asked};
 use crate::model::{Digest, Invocation, Timestamp};
 
 /// What the rules say.
@@ -49,7 +49,8 @@ pub enum Decision {
 ///         policies: Vec::new(),
 ///         rules: digest,
 ///         decided_at: quarterdeck::model::Timestamp::UNIX_EPOCH,
-///         inputs: serde_json::Value::Null,
+///         elevated: Vec::new(),
+///         inputs: todo!(),
 ///     }
 /// }
 /// ```
@@ -97,7 +98,8 @@ pub struct Permit {
     policies: Vec<String>,
     rules: Digest,
     decided_at: Timestamp,
-    inputs: serde_json::Value,
+    elevated: Vec<String>,
+    inputs: Inputs,
 }
 
 impl Permit {
@@ -136,8 +138,13 @@ impl Permit {
         self.decided_at
     }
 
+    /// The teams that they were in for a while when it was decided, in order.
+    pub fn elevated(&self) -> &[String] {
+        &self.elevated
+    }
+
     /// The Cedar request and the entity slice, for the record.
-    pub const fn inputs(&self) -> &serde_json::Value {
+    pub const fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 }
@@ -158,7 +165,7 @@ pub struct Refusal {
     /// The rules it was made under: [`Rules::digest`].
     pub rules: Digest,
     /// The Cedar request and the entity slice, for the record.
-    pub inputs: serde_json::Value,
+    pub inputs: Inputs,
 }
 
 /// Why something is refused.
@@ -177,11 +184,11 @@ impl Rules {
     ///
     /// It waits, instead, where each rule that forbids it has a remedy and a rule permits it.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
-        let Asked { request, entities, inputs } = match self.ask(question) {
+        let Asked { request, scene, inputs } = match self.ask(question) {
             Ok(asked) => asked,
             Err(error) => return Decision::Refused(self.unaskable(question, error)),
         };
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let response = Authorizer::new().is_authorized(&request, &scene.policies, &scene.entities);
         let diagnostics = response.diagnostics();
         let mut policies: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
         policies.sort();
@@ -204,12 +211,13 @@ impl Rules {
                     policies,
                     rules: self.digest(),
                     decided_at: question.now,
+                    elevated: question.elevated.iter().cloned().collect(),
                     inputs,
                 })
             }
             (true, _) => {
                 if self.can_be_remedied(&policies) {
-                    let permits = Authorizer::new().is_authorized(&request, &self.permits, &entities);
+                    let permits = Authorizer::new().is_authorized(&request, &scene.permits, &scene.entities);
                     if permits.decision() == Verdict::Allow && permits.diagnostics().errors().next().is_none()
                     {
                         let (needs, confirm) = self.remedies(question, &policies);
@@ -243,7 +251,7 @@ impl Rules {
         why: Why,
         forbidding: Vec<String>,
         failed: Vec<(String, String)>,
-        inputs: serde_json::Value,
+        inputs: Inputs,
     ) -> Refusal {
         let rules = || forbidding.iter().filter_map(|id| Some((id, self.known.get(id)?)));
         let says = rules().filter_map(|(id, rule)| Some((id.clone(), rule.says.clone()?))).collect();
@@ -263,7 +271,9 @@ impl Rules {
             remedies: Vec::new(),
             errors: vec![error],
             rules: self.digest(),
-            inputs: json!({ "principal": question.principal, "room": question.room, "asked": question.action.recorded() }),
+            inputs: Inputs::unasked(&json!({
+                "principal": question.principal, "room": question.room, "asked": question.action.recorded(),
+            })),
         }
     }
 }

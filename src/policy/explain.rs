@@ -83,7 +83,8 @@ impl Rules {
     /// The rules that permit it, whatever forbids it.
     fn permitting(&self, question: &Question<'_>) -> Vec<String> {
         let Ok(asked) = self.ask(question) else { return Vec::new() };
-        let response = Authorizer::new().is_authorized(&asked.request, &self.permits, &asked.entities);
+        let response =
+            Authorizer::new().is_authorized(&asked.request, &asked.scene.permits, &asked.scene.entities);
         let mut ids: Vec<_> = response.diagnostics().reason().map(ToString::to_string).collect();
         ids.sort();
         ids

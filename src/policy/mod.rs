@@ -6,7 +6,7 @@
 //! check and try them.
 //!
 //! It is pure: it reads no clock, no file and no database, and the same question gets the same answer
-//! from the same rules. It refuses to decide by anything but a whole MXID: display names, avatars and
+//! from the same rules; what it keeps of one question for the next (`scene.rs`) only spares time. It refuses to decide by anything but a whole MXID: display names, avatars and
 //! the text of a message are not even parameters. It fails closed: what no rule permits is refused,
 //! what any rule forbids is refused, and where any rule cannot be evaluated the answer is a refusal
 //! that names the rule.
@@ -18,6 +18,7 @@ mod compile;
 mod counted;
 mod decide;
 mod explain;
+mod inputs;
 mod lint;
 mod mutate;
 mod names;
@@ -26,8 +27,10 @@ mod prove;
 mod read;
 mod rehearse;
 mod request;
+mod scene;
 mod schema;
 mod scope;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -38,6 +41,7 @@ pub use access::{Access, Samples};
 pub use compile::{Remedy, Rules};
 pub use decide::{Decision, Permit, Refusal, Why};
 pub use explain::{Answer, Explanation, Told};
+pub use inputs::Inputs;
 pub use mutate::{Mutation, Survivor};
 pub use private::PrivateAnswer;
 pub use rehearse::{ReadLine, Rehearsal};

@@ -1,15 +1,19 @@
 //! What is asked of the rules, and how it becomes a request of Cedar's.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use cedar_policy::{Context, Entities, EntityUid, Request, RestrictedExpression};
-use jiff::tz::TimeZone;
+use cedar_policy::{Context, EntityUid, Request, RestrictedExpression};
 use ruma::{OwnedUserId, UserId};
 use serde_json::json;
 
 use super::{
-    Rules,
+    Inputs, Rules,
+    inputs::At,
     names::{self, APPROVE, CANCEL, DENY, READ_AUDIT, READ_OUTPUT, TOTAL},
+    scene::Scene,
 };
 use crate::{
     catalogue::Effect,
@@ -109,9 +113,9 @@ pub enum Action<'a> {
 }
 
 /// The request that an action is about.
-struct OfRequest<'a> {
-    command: &'a str,
-    requester: &'a UserId,
+pub(super) struct OfRequest<'a> {
+    pub(super) command: &'a str,
+    pub(super) requester: &'a UserId,
 }
 
 impl<'a> Action<'a> {
@@ -138,7 +142,22 @@ impl<'a> Action<'a> {
         }
     }
 
-    fn of_request(&self) -> Option<OfRequest<'a>> {
+    /// What is bound, where it is to run a command.
+    pub(super) fn arguments(&self) -> Option<&'a BTreeMap<String, Value>> {
+        match self {
+            Self::Run(invocation) => Some(&invocation.arguments),
+            _ => None,
+        }
+    }
+
+    /// Whether time, approvals and a confirmation can change the answer.
+    ///
+    /// Who may see what was printed is decided once for everybody there: no circumstance changes it.
+    pub(super) fn knows_circumstances(&self) -> bool {
+        !matches!(self, Self::ReadOutput { .. })
+    }
+
+    pub(super) fn of_request(&self) -> Option<OfRequest<'a>> {
         match *self {
             Self::Approve { of, requester }
             | Self::Deny { of, requester }
@@ -189,9 +208,10 @@ impl<'a> Action<'a> {
 /// A question that Cedar can answer.
 pub(super) struct Asked {
     pub(super) request: Request,
-    pub(super) entities: Entities,
+    /// The entities that rules can get to from it, and the rules that are about it.
+    pub(super) scene: Arc<Scene>,
     /// Request and entity slice, for the record.
-    pub(super) inputs: serde_json::Value,
+    pub(super) inputs: Inputs,
 }
 
 impl Rules {
@@ -225,29 +245,23 @@ impl Rules {
     ///
     /// Why the question cannot be asked at all, in words.
     pub(super) fn ask(&self, question: &Question<'_>) -> Result<Asked, String> {
-        let principal = names::user(question.principal.as_str());
         let (action, resource) = self.target(question)?;
         let room = names::room(question.room);
-        let mut named = vec![resource.clone(), room.clone(), action.clone()];
+        let at = At::new(question.now, &self.zone);
+        let mut named = vec![room.clone()];
         let mut context = vec![("room".to_owned(), RestrictedExpression::new_entity_uid(room))];
-        // Who may see what was printed is decided once for everybody there: no circumstance changes it.
-        if !matches!(question.action, Action::ReadOutput { .. }) {
-            context.push(("time".to_owned(), time(question.now, &self.zone)?));
+        if question.action.knows_circumstances() {
+            context.push(("time".to_owned(), time(&at)?));
             context.push(("approvals".to_owned(), self.approvals(question)?));
             context.push(("confirmed".to_owned(), RestrictedExpression::new_bool(question.confirmed)));
         }
-        if let Action::Run(invocation) = question.action {
-            let arguments = invocation
-                .arguments
-                .iter()
-                .map(|(name, value)| (name.clone(), argument(value, &mut named)))
-                .collect();
+        if let Some(arguments) = question.action.arguments() {
+            let arguments =
+                arguments.iter().map(|(name, value)| (name.clone(), argument(value, &mut named))).collect();
             context.push(("arguments".to_owned(), record(arguments)?));
         }
         if let Some(OfRequest { command, requester }) = question.action.of_request() {
-            // Of a command that is no more the worst is to be thought.
-            let effect = self.effects.get(command).copied().unwrap_or(Effect::Danger);
-            let requester = names::user(requester.as_str());
+            let (effect, requester) = (self.effect(command), names::user(requester.as_str()));
             context.extend([
                 ("command".to_owned(), RestrictedExpression::new_string(command.to_owned())),
                 ("effect".to_owned(), RestrictedExpression::new_string(effect.name().to_owned())),
@@ -255,34 +269,21 @@ impl Rules {
             ]);
             named.push(requester);
         }
-        named.extend(self.literals.iter().cloned());
 
         let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
-        let slice = self.world.slice(question.principal, question.power_level, question.elevated, named);
-        let (slice, recorded): (Vec<_>, Vec<_>) = slice.into_values().unzip();
-        let entities = Entities::from_entities(slice, None).map_err(|error| error.to_string())?;
-        let mut inputs = json!({
-            "principal": principal.to_string(),
-            "action": action.to_string(),
-            "resource": resource.to_string(),
-            "context": context.to_json_value().map_err(|error| error.to_string())?,
-            "entities": recorded,
-        });
-        if inputs["context"].get("approvals").is_some() {
-            let count = |name: &String| (name.clone(), self.given(question, name).into());
-            inputs["context"]["approvals"] =
-                self.counts.iter().map(count).collect::<serde_json::Map<_, _>>().into();
-        }
-        // Counts are what the rules see; who they are is for those who check the record.
-        if !question.approvals.is_empty() {
-            inputs["approved_by"] = json!(question.approvals);
-        }
-        if !question.elevated.is_empty() {
-            inputs["elevated"] = json!(question.elevated);
-        }
-        let request = Request::new(principal, action, resource, context, Some(&self.schema))
-            .map_err(|error| error.to_string())?;
-        Ok(Asked { request, entities, inputs })
+        let scene = self.scene(question, action, resource, named)?;
+        let inputs = self.inputs(question, &scene, &at)?;
+        let schema = (!self.shapes.fits(&question.action)).then_some(&self.schema);
+        let [principal, action, resource] =
+            [&scene.principal, &scene.action, &scene.resource].map(EntityUid::clone);
+        let request =
+            Request::new(principal, action, resource, context, schema).map_err(|error| error.to_string())?;
+        Ok(Asked { request, scene, inputs })
+    }
+
+    /// What a command does to the world. Of one that is no more the worst is to be thought.
+    pub(super) fn effect(&self, command: &str) -> Effect {
+        self.effects.get(command).copied().unwrap_or(Effect::Danger)
     }
 
     /// `context.approvals`: how many people have approved, of each group and in all.
@@ -310,7 +311,7 @@ fn record(pairs: Vec<(String, RestrictedExpression)>) -> Result<RestrictedExpres
 }
 
 /// An argument's value; the entities it names are added to `named`.
-fn argument(value: &Value, named: &mut Vec<EntityUid>) -> RestrictedExpression {
+pub(super) fn argument(value: &Value, named: &mut Vec<EntityUid>) -> RestrictedExpression {
     let mut entity = |uid: EntityUid| {
         named.push(uid.clone());
         RestrictedExpression::new_entity_uid(uid)
@@ -329,17 +330,12 @@ fn argument(value: &Value, named: &mut Vec<EntityUid>) -> RestrictedExpression {
     }
 }
 
-fn time(now: Timestamp, zone: &TimeZone) -> Result<RestrictedExpression, String> {
-    let (utc, at) = (now.to_zoned(TimeZone::UTC), now.to_zoned(zone.clone()));
-    let weekday = WEEKDAYS[usize::try_from(at.weekday().to_monday_zero_offset()).unwrap_or_default()];
+fn time(at: &At) -> Result<RestrictedExpression, String> {
     record(vec![
-        (
-            "now".to_owned(),
-            RestrictedExpression::new_datetime(utc.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()),
-        ),
-        ("weekday".to_owned(), RestrictedExpression::new_string(weekday.to_owned())),
-        ("hour".to_owned(), RestrictedExpression::new_long(at.hour().into())),
-        ("minute".to_owned(), RestrictedExpression::new_long(at.minute().into())),
+        ("now".to_owned(), RestrictedExpression::new_datetime(at.now.clone())),
+        ("weekday".to_owned(), RestrictedExpression::new_string(at.weekday.to_owned())),
+        ("hour".to_owned(), RestrictedExpression::new_long(at.hour)),
+        ("minute".to_owned(), RestrictedExpression::new_long(at.minute)),
     ])
 }
 

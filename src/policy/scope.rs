@@ -20,9 +20,7 @@ pub(super) struct Scope {
     pub(super) id: String,
     pub(super) permits: bool,
     pub(super) conditional: bool,
-    principal: PrincipalConstraint,
-    action: ActionConstraint,
-    resource: ResourceConstraint,
+    reach: Reach,
     /// The actions and types of resources for which its conditions make sense at all.
     sensible: BTreeSet<(EntityUid, EntityTypeName)>,
 }
@@ -33,9 +31,7 @@ impl Scope {
             id: policy.id().to_string(),
             permits: policy.effect() == Effect::Permit,
             conditional: policy.has_non_scope_constraint(),
-            principal: policy.principal_constraint(),
-            action: policy.action_constraint(),
-            resource: policy.resource_constraint(),
+            reach: Reach::of(policy),
             sensible: policy
                 .get_valid_request_envs(&rules.schema)
                 .map(|environment| (environment.action().clone(), environment.resource().clone()))
@@ -51,7 +47,42 @@ impl Scope {
         resource: &EntityUid,
         world: &World,
     ) -> bool {
-        self.covers_person(person, world) && self.covers_thing(action, resource, world)
+        self.reach.covers_person(person, world) && self.covers_thing(action, resource, world)
+    }
+
+    /// Whether the rule is about this action on this resource, whoever asks.
+    pub(super) fn covers_thing(&self, action: &EntityUid, resource: &EntityUid, world: &World) -> bool {
+        let kind = if *resource.type_name() == *ROOM { ROOM.clone() } else { SYSTEM.clone() };
+        self.reach.covers_thing(action, resource, world) && self.sensible.contains(&(action.clone(), kind))
+    }
+}
+
+/// The scope of a rule, as Cedar evaluates it before any condition: principal, action and resource.
+#[derive(Debug, Clone)]
+pub(super) struct Reach {
+    principal: PrincipalConstraint,
+    action: ActionConstraint,
+    resource: ResourceConstraint,
+}
+
+impl Reach {
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self {
+            principal: policy.principal_constraint(),
+            action: policy.action_constraint(),
+            resource: policy.resource_constraint(),
+        }
+    }
+
+    /// Whether the scope holds of this person, action and resource.
+    pub(super) fn covers(
+        &self,
+        person: &Person,
+        action: &EntityUid,
+        resource: &EntityUid,
+        world: &World,
+    ) -> bool {
+        self.covers_thing(action, resource, world) && self.covers_person(person, world)
     }
 
     fn covers_person(&self, (person, groups): &Person, world: &World) -> bool {
@@ -66,22 +97,19 @@ impl Scope {
         }
     }
 
-    /// Whether the rule is about this action on this resource, whoever asks.
-    pub(super) fn covers_thing(&self, action: &EntityUid, resource: &EntityUid, world: &World) -> bool {
+    fn covers_thing(&self, action: &EntityUid, resource: &EntityUid, world: &World) -> bool {
         let fits = match &self.action {
             ActionConstraint::Any => true,
             ActionConstraint::Eq(uid) => uid == action,
             ActionConstraint::In(uids) => uids.iter().any(|uid| world.is_in(action, uid)),
         };
         let is = |kind: &EntityTypeName| kind == resource.type_name();
-        let resource_fits = match &self.resource {
+        fits && match &self.resource {
             ResourceConstraint::Any => true,
             ResourceConstraint::Eq(uid) => uid == resource,
             ResourceConstraint::In(uid) => world.is_in(resource, uid),
             ResourceConstraint::Is(kind) => is(kind),
             ResourceConstraint::IsIn(kind, uid) => is(kind) && world.is_in(resource, uid),
-        };
-        let kind = if *resource.type_name() == *ROOM { ROOM.clone() } else { SYSTEM.clone() };
-        fits && resource_fits && self.sensible.contains(&(action.clone(), kind))
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What would turn a refusal into a permission: approvals and a confirmation.
 
-use super::{Question, Refusal, Remedy, Rules, Why};
+use super::{Inputs, Question, Refusal, Remedy, Rules, Why};
 use crate::model::Digest;
 
 /// Not yet: every rule that forbids it has a remedy, and without those rules it is permitted.
@@ -18,7 +18,7 @@ pub struct Wait {
     /// The rules it was made under: [`Rules::digest`].
     pub rules: Digest,
     /// The Cedar request and the entity slice, for the record.
-    pub inputs: serde_json::Value,
+    pub inputs: Inputs,
 }
 
 /// What one rule asks for.

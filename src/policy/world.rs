@@ -1,6 +1,9 @@
 //! The entities that the rules speak of: people in teams, systems in environments, rooms, actions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use cedar_policy::{Entity, EntityUid, RestrictedExpression, Schema};
 use ruma::{OwnedUserId, UserId};
@@ -24,7 +27,7 @@ pub(super) struct World {
 struct Thing {
     entity: Entity,
     /// The same, as it is recorded.
-    json: serde_json::Value,
+    json: Arc<str>,
     /// The groups it is in, directly or not.
     groups: BTreeSet<EntityUid>,
     /// Everything that a rule can get to from it: its groups, theirs, its owner.
@@ -80,6 +83,14 @@ impl World {
         self.people.get(id)
     }
 
+    /// The groups that somebody is directly in, who is in `elevated` for a while.
+    pub(super) fn groups_with(&self, id: &UserId, elevated: &BTreeSet<String>) -> BTreeSet<EntityUid> {
+        let mut groups = self.people.get(id).cloned().unwrap_or_default();
+        // A team that is no more makes nobody more than they are.
+        groups.extend(elevated.iter().map(|name| team(name)).filter(|group| self.has(group)));
+        groups
+    }
+
     /// Whether this person is in a group, directly or not.
     pub(super) fn belongs(&self, id: &UserId, group: &EntityUid) -> bool {
         self.people.get(id).is_some_and(|groups| groups.iter().any(|own| self.is_in(own, group)))
@@ -102,7 +113,7 @@ impl World {
         power_level: i64,
         elevated: &BTreeSet<String>,
         roots: impl IntoIterator<Item = EntityUid>,
-    ) -> BTreeMap<EntityUid, (Entity, serde_json::Value)> {
+    ) -> BTreeMap<EntityUid, (Entity, Arc<str>)> {
         let mut slice = Slice { world: self, entities: BTreeMap::new() };
         slice.person(user(principal.as_str()), principal, Some((power_level, elevated)));
         for root in roots {
@@ -121,7 +132,7 @@ impl World {
 
 struct Slice<'a> {
     world: &'a World,
-    entities: BTreeMap<EntityUid, (Entity, serde_json::Value)>,
+    entities: BTreeMap<EntityUid, (Entity, Arc<str>)>,
 }
 
 impl Slice<'_> {
@@ -131,10 +142,7 @@ impl Slice<'_> {
         if self.entities.contains_key(&uid) {
             return;
         }
-        let mut groups = self.world.people.get(id).cloned().unwrap_or_default();
-        // A team that is no more makes nobody more than they are.
-        let for_a_while = asks.into_iter().flat_map(|(_, teams)| teams).map(|name| team(name));
-        groups.extend(for_a_while.filter(|group| self.world.has(group)));
+        let groups = self.world.groups_with(id, asks.map_or(&BTreeSet::new(), |(_, teams)| teams));
         for group in &groups {
             self.thing(group);
         }
@@ -173,7 +181,7 @@ struct Builder {
 
 struct Node {
     entity: Entity,
-    json: serde_json::Value,
+    json: Arc<str>,
     parents: BTreeSet<EntityUid>,
     named: BTreeSet<EntityUid>,
 }
@@ -234,12 +242,12 @@ fn entity(
         .expect("strings, numbers and names evaluate to themselves: only extension functions can fail")
 }
 
-/// An entity in Cedar's JSON. Made here and not by Cedar, so that it is made once and in a steady order.
+/// An entity in Cedar's JSON, as text. Made here and not by Cedar, so that it is made once and in a steady order.
 fn recorded(
     uid: &EntityUid,
     attributes: &[(&'static str, Attribute)],
     parents: &BTreeSet<EntityUid>,
-) -> serde_json::Value {
+) -> Arc<str> {
     let name = |uid: &EntityUid| json!({ "type": uid.type_name().to_string(), "id": uid.id().unescaped() });
     let attributes: serde_json::Map<_, _> = attributes
         .iter()
@@ -253,7 +261,7 @@ fn recorded(
         })
         .collect();
     let parents: Vec<_> = parents.iter().map(name).collect();
-    json!({ "uid": name(uid), "attrs": attributes, "parents": parents })
+    json!({ "uid": name(uid), "attrs": attributes, "parents": parents }).to_string().into()
 }
 
 type People = HashMap<OwnedUserId, BTreeSet<EntityUid>>;

@@ -185,15 +185,14 @@ impl Work {
             }
         }
         self.leaves_queued = true;
-        let inputs = permit.inputs().to_string();
         let event = Event::CommandPermitted {
             command: invocation.command.clone(),
             subject: invocation.subject.clone(),
             invocation: self.content(number, ContentKind::Invocation, &json),
-            inputs: self.content(number, ContentKind::Inputs, inputs.as_bytes()),
+            inputs: self.content(number, ContentKind::Inputs, permit.inputs().as_str().as_bytes()),
             policies: permit.policies().to_vec(),
             rules: permit.rules(),
-            elevated: elevated(&permit.inputs()["elevated"]),
+            elevated: permit.elevated().to_vec(),
         };
         let room = self.room_of(number).await?;
         self.append(Some(number), room.as_deref(), event);
@@ -440,12 +439,6 @@ impl Work {
         Point::AfterDecisionCommit.pass();
         Ok(Started { warrant: Some(warrant), messages })
     }
-}
-
-/// The teams that somebody was in for a while when a question was asked, as its inputs tell.
-fn elevated(told: &serde_json::Value) -> Vec<String> {
-    let teams = told.as_array().into_iter().flatten();
-    teams.filter_map(|team| team.as_str().map(str::to_owned)).collect()
 }
 
 /// The name of a command's executor in the log.

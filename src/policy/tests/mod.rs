@@ -3,6 +3,7 @@
 mod company;
 mod deciding;
 mod documented;
+mod narrowing;
 mod properties;
 mod rehearsing;
 mod remedies;

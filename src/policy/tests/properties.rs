@@ -68,7 +68,7 @@ fn condition() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-fn rule() -> impl Strategy<Value = String> {
+pub fn rule() -> impl Strategy<Value = String> {
     (principal(), action(), resource(), condition()).prop_map(|(principal, action, resource, condition)| {
         // Who may see what was printed knows no time and no approvals, so a rule about those names its actions.
         let timed = action == "action" && condition.contains("context.");
@@ -77,7 +77,7 @@ fn rule() -> impl Strategy<Value = String> {
     })
 }
 
-fn text(permits: &[String], forbids: &[String]) -> String {
+pub fn text(permits: &[String], forbids: &[String]) -> String {
     let permits = permits.iter().enumerate().map(|(n, rule)| format!("@id(\"p{n}\") permit {rule}\n"));
     // A forbid of everything would leave nobody who may reload, and such a folder is a mistake.
     let forbids: Vec<_> =

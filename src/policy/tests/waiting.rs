@@ -63,8 +63,8 @@ fn an_approval_of_somebody_who_counts_permits() {
     let Decision::Permitted(permit) = decide(&rules, BOB, "deploy web production", &[ERIN], false) else {
         panic!("not permitted")
     };
-    assert_eq!(permit.inputs()["approved_by"][0], ERIN);
-    assert_eq!(permit.inputs()["context"]["approvals"]["leads"], 1);
+    assert_eq!(permit.inputs().to_json()["approved_by"][0], ERIN);
+    assert_eq!(permit.inputs().to_json()["context"]["approvals"]["leads"], 1);
     let _ = waits(decide(&rules, BOB, "deploy web production", &[CAROL], false));
 }
 
@@ -72,7 +72,7 @@ fn an_approval_of_somebody_who_counts_permits() {
 fn the_one_who_asks_never_counts() {
     let wait = waits(decide(&compile(RULES), ALICE, "deploy web production", &[ALICE], false));
     assert_eq!(wait.needs[0].of[0].given, 0);
-    assert_eq!(wait.inputs["context"]["approvals"]["total"], 0);
+    assert_eq!(wait.inputs.to_json()["context"]["approvals"]["total"], 0);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn somebody_may_be_of_a_team_for_a_while_and_it_is_recorded() {
         let elevated = teams.iter().map(|&team| team.to_owned()).collect();
         match rules.decide(&Question { elevated: &elevated, ..question(BOB, invocation) }) {
             Decision::Permitted(permit) => {
-                assert_eq!(permit.inputs()["elevated"], serde_json::json!(elevated));
+                assert_eq!(permit.inputs().to_json()["elevated"], serde_json::json!(elevated));
                 true
             }
             _ => false,
