@@ -262,3 +262,68 @@ async fn rules_with_a_slip_while_something_waits_change_nothing() {
     company.alice.answer_that(&company.bot(), &command, done).await;
     assert_eq!(company.ops.traced(), ["deploy web production v1"]);
 }
+
+/// The teams without those who were struck; in force when this is over.
+async fn strike(company: &Company, web: &[&str], ops: &[&str]) {
+    let homeserver = company.lease.homeserver.name.clone();
+    company.ops.team("web", &[&homeserver], web, 1);
+    company.ops.team("ops", &[&homeserver], ops, 1);
+    company.reload(RULES, true).await;
+}
+
+#[tokio::test]
+async fn whoever_is_struck_from_a_team_loses_what_waits_in_every_state_of_waiting() {
+    let company = Company::start().await;
+    let holder = company.alice.say(&company.room, "!slow 8 holder").await;
+    company.started("holder begins").await;
+    let mut waiting = Vec::new();
+    for (line, state) in [
+        ("!deploy web production v1", "awaiting_approval"),
+        ("!wipe cache", "awaiting_confirmation"),
+        ("!slow 0 guarded", "awaiting_approval"),
+    ] {
+        let (command, prompt) = company.waits(line).await;
+        assert_eq!(company.state(&command).await, state, "{line}");
+        waiting.push((command, prompt));
+    }
+    // Approved already, and behind another that runs.
+    company.react(&company.dave, &waiting[2].1, "✅").await;
+    company.told(&waiting[2].0, "Approved by").await;
+    assert_eq!(company.state(&waiting[2].0).await, "queued");
+
+    strike(&company, &[&company.alice.id], &[&company.carol.id, &company.dave.id]).await;
+    for (command, prompt) in &waiting {
+        let ended = company.ends(command).await;
+        assert_eq!(ended.state, "refused", "{}", ended.body);
+        assert!(ended.body.contains("does not name"), "{}", ended.body);
+        assert_eq!(company.why_refused(command).await, "struck");
+        // What was on its way comes too late.
+        company.react(&company.carol, prompt, "✅").await;
+    }
+    assert_eq!(company.alice.outcome(&company.bot(), &holder).await.state, "succeeded");
+    company.all_decided().await;
+    let traced = company.ops.traced();
+    assert!(traced.iter().all(|line| line.starts_with("holder")), "{traced:?}");
+}
+
+#[tokio::test]
+async fn the_approval_of_somebody_who_was_struck_from_their_team_counts_no_longer() {
+    let company = Company::start().await;
+    let command = company.carol.say(&company.room, "!both").await;
+    let prompt = company.prompt(&command).await;
+    company.react(&company.dave, &prompt, "✅").await;
+    company.told(&command, "1 missing").await;
+    strike(&company, &[&company.alice.id, &company.bob.id], &[&company.carol.id]).await;
+    company.react(&company.alice, &prompt, "✅").await;
+    let next = company.prompt_that(&command, |event| body(event).contains("is void")).await;
+    assert_ne!(digits(&prompt), digits(&next));
+    // alice's yes to what is shown now, and dave's, who is nobody any more.
+    company.react(&company.alice, &next, "✅").await;
+    company.told(&command, &format!("Approved by {}. 1 missing", company.alice.id)).await;
+    company.react(&company.dave, &next, "✅").await;
+    company.all_decided().await;
+    assert_eq!(company.state(&command).await, "awaiting_approval");
+    assert_eq!(company.ops.counted("both"), 0);
+    let answer = company.ask_as(&company.carol, &format!("!cancel {}", number(&next))).await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+}

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, OwnHomeserver, Person, Plan, State, World};
+use crate::{
+    approvals::{body, digits, number},
+    harness::{Answer, OwnHomeserver, Person, Plan, State, World},
+};
 
 async fn sender_of(world: &World, event: &str) -> String {
     sqlx::query_scalar("SELECT sender FROM requests WHERE event_id = $1")
@@ -138,4 +141,104 @@ async fn a_host_that_no_team_names_is_kept_out_by_the_rooms_own_list() {
     let (status, answer) = carol.call("POST", &path, &[("server_name", &via)], Some(&json!({}))).await;
     assert_eq!(status, 200, "{answer}");
     drop(world);
+}
+
+/// What asks both organisations, and what asks leads of ours.
+const BOTH: &str = r#"
+@id("members-approve")
+permit (principal, action in [Action::"approve", Action::"deny"], resource)
+when { principal in [Team::"web", Team::"partner"] };
+@id("ours-and-theirs")
+@says("One of ours and one of theirs say yes.")
+@remedy("approval") @by("web, partner") @count("1")
+forbid (principal, action == Action::"count", resource)
+when { context.arguments.word == "guarded" }
+unless { context.approvals.web >= 1 && context.approvals.partner >= 1 && context.approvals.total >= 2 };
+@id("ours-alone")
+@says("A lead of ours says yes.")
+@remedy("approval") @by("leads") @count("1")
+forbid (principal, action == Action::"count", resource)
+when { context.arguments.word == "ours" }
+unless { context.approvals.leads >= 1 };
+"#;
+
+/// A world in which carol of the other homeserver is in the room, under those rules.
+async fn of_two_organisations() -> World {
+    let mut world = World::prepared(Plan { federated: true, ..Plan::default() }).await;
+    world.ops.file("policies/both.cedar", BOTH);
+    world.serve().await;
+    world.gather().await;
+    let carol = world.carol.as_ref().unwrap();
+    carol.join(&world.alias("deploy")).await;
+    carol.sync(Duration::ZERO).await;
+    world
+}
+
+/// The prompt about a command, as somebody sees it.
+async fn prompt(world: &World, who: &Person, command: &str) -> Value {
+    let is_prompt = |event: &Value| body(event).contains("!approve ");
+    who.answer_that(&world.bot(), command, is_prompt).await
+}
+
+async fn told(world: &World, command: &str, words: &str) -> Value {
+    world.alice.answer_that(&world.bot(), command, |event| body(event).contains(words)).await
+}
+
+/// The bodies of a request's entries of a kind.
+async fn bodies(world: &World, number: i64, kind: &str) -> Vec<Value> {
+    let sql = "SELECT body FROM entries WHERE request = $1 AND kind = $2 ORDER BY place";
+    let found: Vec<String> =
+        sqlx::query_scalar(sql).bind(number).bind(kind).fetch_all(&world.sql()).await.unwrap();
+    found.iter().map(|body| serde_json::from_str(body).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_asks_one_of_ours_and_one_of_theirs_runs_when_both_have_said_yes_each_on_their_homeserver() {
+    let world = of_two_organisations().await;
+    let carol = world.carol.as_ref().unwrap();
+    let command = world.bob.say(&world.room, "!count guarded").await;
+    let seen = prompt(&world, carol, &command).await;
+    let id = seen["event_id"].as_str().unwrap();
+    let mentioned = seen["content"]["m.mentions"]["user_ids"].as_array().unwrap();
+    assert!(mentioned.contains(&Value::from(carol.id.as_str())), "{mentioned:?}");
+
+    carol.react(&world.room, id, "✅").await;
+    let missing = told(&world, &command, &format!("Approved by {}. 1 missing", carol.id)).await;
+    assert!(body(&missing).contains("by web"), "{}", body(&missing));
+    // The one who asked is one of ours, and does not count; nor does hers count twice.
+    world.bob.react(&world.room, id, "✅").await;
+    told(&world, &command, "asked for this, and cannot approve it too").await;
+    let again = carol.say(&world.room, &format!("!approve {} {}", number(&seen), digits(&seen))).await;
+    carol.outcome(&world.bot(), &again).await;
+    assert_eq!(world.state_of(&command).await.as_deref(), Some("awaiting_approval"));
+    assert_eq!(world.ops.counted("guarded"), 0);
+
+    world.alice.react(&world.room, id, "✅").await;
+    assert_eq!(carol.outcome(&world.bot(), &command).await.state, "succeeded");
+    assert_eq!(world.ops.counted("guarded"), 1);
+    let given: Vec<_> = bodies(&world, number(&seen), "approval.given").await;
+    let by: std::collections::BTreeSet<_> = given.iter().filter_map(|entry| entry["by"].as_str()).collect();
+    assert_eq!(by, [carol.id.as_str(), world.alice.id.as_str()].into(), "{given:?}");
+}
+
+#[tokio::test]
+async fn the_yes_of_another_organisation_is_none_where_ours_is_asked() {
+    let world = of_two_organisations().await;
+    let carol = world.carol.as_ref().unwrap();
+    // Not under the name of a lead of ours, either.
+    let name = json!({ "displayname": world.alice.id });
+    carol.must("PUT", &["profile", &carol.id, "displayname"], &name).await;
+    let command = world.bob.say(&world.room, "!count ours").await;
+    let seen = prompt(&world, carol, &command).await;
+    carol.react(&world.room, seen["event_id"].as_str().unwrap(), "✅").await;
+    let no = told(&world, &command, "cannot approve this").await;
+    assert!(body(&no).starts_with(&carol.id), "{}", body(&no));
+    let said = carol.say(&world.room, &format!("!approve {} {}", number(&seen), digits(&seen))).await;
+    let answer = carol.outcome(&world.bot(), &said).await;
+    assert_eq!(answer.state, "refused", "{}", answer.body);
+    assert_eq!(world.state_of(&command).await.as_deref(), Some("awaiting_approval"));
+    let refused = bodies(&world, number(&seen), "approval.refused").await;
+    assert!(!refused.is_empty() && refused.iter().all(|entry| entry["why"] == "team"), "{refused:?}");
+    assert_eq!(world.ops.counted("ours"), 0);
+    assert_eq!(world.ask_as(&world.bob, &format!("!cancel {}", number(&seen))).await.state, "succeeded");
 }

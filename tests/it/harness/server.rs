@@ -39,6 +39,11 @@ impl Server {
         Self { child, address: address.to_owned(), log: log.to_owned() }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

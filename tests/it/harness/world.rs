@@ -229,6 +229,24 @@ impl World {
         self.reached().await;
     }
 
+    /// Starts another `serve` on the same database, of the name `second`; the homeserver knows nothing of it.
+    pub async fn second(&self) -> Server {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let (url, state) = (self.database.runtime_url(), self.folder.path().join("second"));
+        let environment = [
+            ("QUARTERDECK_DATABASE_URL", url.expose()),
+            ("QUARTERDECK_INSTANCE", "second"),
+            ("QUARTERDECK_LISTEN", &address),
+            ("QUARTERDECK_STATE", state.to_str().unwrap()),
+        ];
+        let log = self.folder.path().join("second.log");
+        let mut server = Server::start(self.ops.path(), &address, &environment, &log);
+        server.ready().await;
+        server
+    }
+
     /// Waits until the homeserver has caught up after the ping that `serve` asks for at its start.
     ///
     /// Synapse 1.163 can keep an event back that is sent in the very moment in which it finds the application service
@@ -354,7 +372,12 @@ impl World {
 
     /// Delivers a transaction as the homeserver would; gives the status.
     pub async fn deliver(&self, transaction: &str, events: &[Value]) -> u16 {
-        let url = format!("http://{}/_matrix/app/v1/transactions/{transaction}", self.address());
+        self.deliver_to(&self.address(), transaction, events).await
+    }
+
+    /// The same, to another instance.
+    pub async fn deliver_to(&self, address: &str, transaction: &str, events: &[Value]) -> u16 {
+        let url = format!("http://{address}/_matrix/app/v1/transactions/{transaction}");
         client()
             .put(url)
             .bearer_auth(&self.lease.appservice.hs_token)
