@@ -313,6 +313,34 @@ pub enum RunKind {
     },
 }
 
+impl RunKind {
+    /// Its name: `executor` in a command's file, and in the log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Process { .. } => "process",
+        }
+    }
+
+    /// What carries the secrets that it is given, with each secret's name.
+    pub fn credentials(&self) -> Vec<(&str, &str)> {
+        match self {
+            Self::Builtin => Vec::new(),
+            Self::Process { credentials, .. } => {
+                credentials.iter().map(|(variable, secret)| (variable.as_str(), secret.as_str())).collect()
+            }
+        }
+    }
+
+    /// How much of its output is kept, in bytes.
+    pub const fn output(&self) -> usize {
+        match self {
+            Self::Builtin => 0,
+            Self::Process { limits, .. } => limits.output,
+        }
+    }
+}
+
 /// The resource limits of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

@@ -97,16 +97,13 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
             "Add users = [\"@alice:example.org\"].".to_owned(),
         );
     }
-    let used: BTreeSet<&String> = ops
+    let used: BTreeSet<&str> = ops
         .commands
         .values()
-        .filter_map(|command| match &command.run.kind {
-            RunKind::Process { credentials, .. } => Some(credentials.values()),
-            RunKind::Builtin => None,
-        })
-        .flatten()
+        .flat_map(|command| command.run.kind.credentials())
+        .map(|(_, secret)| secret)
         .collect();
-    for secret in ops.secrets.keys().filter(|secret| !used.contains(secret)) {
+    for secret in ops.secrets.keys().filter(|secret| !used.contains(secret.as_str())) {
         warn(
             format!("secrets/{secret}.toml"),
             "no command uses it".to_owned(),

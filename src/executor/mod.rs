@@ -13,6 +13,7 @@ mod definition;
 mod git;
 mod group;
 mod job;
+mod kind;
 mod launch;
 mod leftover;
 mod mirror;
@@ -42,7 +43,7 @@ pub use mirror::{Found, Mirror};
 pub use process::Poised;
 pub use secrets::{MissingSecret, Secrets};
 
-use self::{job::Job, launch::Running, spool::Spool};
+use self::{job::Job, kind::Kind, launch::Running, spool::Spool};
 use crate::{
     catalogue::Limits,
     model::{AttemptId, Clock, Outcome, RequestNumber, SignedDuration},
@@ -173,10 +174,14 @@ impl Executor {
         cancel: &CancellationToken,
         sink: &dyn Sink,
     ) -> Ran {
-        self.ours().insert(job.attempt);
         // What was poised for another attempt is none of this one's.
         let poised = poised.filter(|poised| poised.attempt() == job.attempt);
-        process::run(self, job, poised, cancel, sink).await
+        self.run_kind(kind::Program { job, poised }, cancel, sink).await
+    }
+
+    async fn run_kind(&self, kind: impl Kind, cancel: &CancellationToken, sink: &dyn Sink) -> Ran {
+        self.ours().insert(kind.attempt());
+        kind.run(self, cancel, sink).await
     }
 
     fn spool_of(&self, attempt: AttemptId) -> Spool {

@@ -56,7 +56,6 @@ fn process(
     invocation: &Invocation,
 ) -> Option<Job> {
     match &command.run.kind {
-        RunKind::Builtin => None,
         RunKind::Process { program, folder, environment, credentials, user, limits, .. } => Some(Job {
             attempt,
             number,
@@ -69,5 +68,6 @@ fn process(
             limits: *limits,
             timeout: command.run.timeout,
         }),
+        RunKind::Builtin => None,
     }
 }

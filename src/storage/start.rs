@@ -31,7 +31,7 @@ use super::{
     work::Held,
 };
 use crate::{
-    catalogue::{Command, RunKind},
+    catalogue::Command,
     model::{AttemptId, Digest, Event, Invocation, Outcome, RequestNumber, State, fault::Point},
     policy::Permit,
 };
@@ -212,7 +212,7 @@ impl Work {
             return Err(Error::ForeignPermit { number });
         }
         let attempt = AttemptId(self.storage.inner.random.uuid());
-        let executor = executor_name(&command);
+        let executor = command.run.kind.name();
         // Whether a lock is free is not known without looking, and the look must find the request.
         if self
             .opening(number)
@@ -225,10 +225,8 @@ impl Work {
         } else if let Some(lock) = self.enter_running(&permit, number, attempt, executor).await? {
             return Ok(Start::Busy { lock });
         }
-        let secrets = match &command.run.kind {
-            RunKind::Builtin => Vec::new(),
-            RunKind::Process { credentials, .. } => credentials.values().cloned().collect(),
-        };
+        let secrets =
+            command.run.kind.credentials().into_iter().map(|(_, secret)| secret.to_owned()).collect();
         self.append_start(number, attempt, executor, secrets).await?;
         Ok(Start::Pending(PendingWarrant { warrant: Warrant { attempt, number, command, invocation } }))
     }
@@ -438,13 +436,5 @@ impl Work {
         };
         Point::AfterDecisionCommit.pass();
         Ok(Started { warrant: Some(warrant), messages })
-    }
-}
-
-/// The name of a command's executor in the log.
-const fn executor_name(command: &Command) -> &'static str {
-    match command.run.kind {
-        RunKind::Builtin => "builtin",
-        RunKind::Process { .. } => "process",
     }
 }

@@ -8,7 +8,6 @@ use ruma::OwnedRoomId;
 use super::{Patient, report::Report};
 use crate::{
     appservice::Registration,
-    catalogue::RunKind,
     matrix::{Error, Homeserver},
     model::Clock,
 };
@@ -204,10 +203,7 @@ async fn check_offers(patient: &Patient, homeserver: &Homeserver, report: &mut R
         ),
         Err(error) => report.fail("room version", error.to_string(), ""),
     }
-    let largest = patient.ops.commands.values().map(|command| match &command.run.kind {
-        RunKind::Process { limits, .. } => limits.output as u64,
-        RunKind::Builtin => 0,
-    });
+    let largest = patient.ops.commands.values().map(|command| command.run.kind.output() as u64);
     let needed = largest.max().unwrap_or_default();
     match homeserver.upload_limit().await {
         Ok(limit) if limit >= needed => {
