@@ -293,6 +293,8 @@ mod tests {
             runs: 32,
             request_bytes: 1 << 24,
             elevation: jiff::SignedDuration::from_hours(1),
+            audit_origin: "example.org/quarterdeck".into(),
+            audit_key: "/nowhere/audit.key".into(),
             local: None,
             git: None,
         }

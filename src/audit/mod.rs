@@ -5,11 +5,15 @@
 //! entry that it has no better words for is shown by its kind. All times are UTC.
 
 mod list;
+pub mod note;
+mod sequencer;
 mod story;
 #[cfg(test)]
 mod tests;
+pub mod tree;
 mod words;
 mod words_of_waiting;
 
 pub use list::{line, list};
+pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};
 pub use story::story;

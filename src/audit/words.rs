@@ -272,6 +272,7 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         Event::LocalRefused { uid, why } => {
             vec![Span::text(format!("Refused the user {uid} of this host at the local socket: {why}"))]
         }
+        Event::LogHeartbeat {} => vec![Span::text("the log goes on; nothing was written for an hour")],
         Event::AuditRead { by, query } => {
             vec![Span::strong(by), Span::text(format!(" read the audit log: {query}"))]
         }

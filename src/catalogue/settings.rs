@@ -58,6 +58,12 @@ pub struct Settings {
     pub request_bytes: usize,
     /// `[limits] elevation`: how long anybody may be in a team for a while. Default 1 hour.
     pub elevation: SignedDuration,
+    /// `[audit] origin`: the log's name in what it signs; it keeps it for life. Default: the homeserver's name and
+    /// `/quarterdeck`.
+    pub audit_origin: String,
+    /// `[audit] key` or `credential`: the file of the key that signs the log, relative to the ops folder. Default
+    /// `../audit.key`.
+    pub audit_key: PathBuf,
     /// `[local]`: the door for people on this host. Closed by default.
     pub local: Option<LocalDoor>,
     /// `[ops]`: where versions of the folder are fetched from. By default the folder itself is read.
@@ -92,7 +98,11 @@ impl Settings {
     pub fn rebase(&mut self, from: &Path, to: &Path) {
         let local = self.local.as_mut().map(|local| &mut local.socket);
         let signers = self.git.as_mut().and_then(|git| git.allowed_signers.as_mut());
-        for path in [&mut self.state, &mut self.registration].into_iter().chain(local).chain(signers) {
+        for path in [&mut self.state, &mut self.registration, &mut self.audit_key]
+            .into_iter()
+            .chain(local)
+            .chain(signers)
+        {
             if let Ok(inner) = path.strip_prefix(from) {
                 *path = to.join(inner);
             }
@@ -118,7 +128,7 @@ impl Settings {
             "[database] url": database_url, "[database] owner_url": owner_database_url,
             "[limits] absence": absence, "[limits] grace": grace, "[limits] runs": runs,
             "[limits] request_bytes": request_bytes,
-            "[local]": local, "[ops]": git,
+            "[audit] origin": audit_origin, "[audit] key": audit_key, "[local]": local, "[ops]": git,
         }
         differ
     }

@@ -1,5 +1,7 @@
 //! `quarterdeck audit`: reads the audit log, and records that it was read.
 
+pub(super) mod key;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
@@ -28,6 +30,8 @@ enum What {
     List(List),
     /// Tells the whole story of one request
     Show(Show),
+    /// Makes the key that signs the log, and prints its public half
+    Key(key::Key),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,11 +71,15 @@ struct Show {
 impl Options {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let settings = super::read_ops(&self.ops)?.settings;
+        if matches!(self.what, What::Key(_)) {
+            return key::Key::run(&settings);
+        }
         super::runtime()?.block_on(async {
             let storage = logged::connect(settings)?;
             let read = match self.what {
                 What::List(list) => list.run(&storage).await,
                 What::Show(show) => show.run(&storage).await,
+                What::Key(_) => Ok(ExitCode::SUCCESS),
             };
             storage.close().await;
             read

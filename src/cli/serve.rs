@@ -11,9 +11,10 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{keeping, telemetry};
+use super::{audit::key, keeping, telemetry};
 use crate::{
     appservice::{self, Appservice, Registration},
+    audit::Sequencer,
     dispatch::{Current, Dispatcher, House, Reader, Versions, local},
     executor::{self, Executor, Secrets},
     matrix::{Homeserver, Outbox},
@@ -49,6 +50,8 @@ impl Options {
         let hang_ups = signal(SignalKind::hangup())?;
         let settings = super::in_force(&self.ops)?.ops.settings;
         let registration = Registration::read(&settings.registration, &settings)?;
+        // Without it nothing could be signed, and what nobody signed could be rewritten: so nothing is done at all.
+        let log_key = key::read(&settings)?;
         let url = settings.database_url.clone().context(
             "no database: set `[database] url` in quarterdeck.toml, or QUARTERDECK_DATABASE_URL in the environment",
         )?;
@@ -75,6 +78,8 @@ impl Options {
         if !database_is_ready(&storage, &stop).await? {
             return Ok(ExitCode::SUCCESS);
         }
+        let sequencer = Sequencer::new(storage.clone(), log_key);
+        sequencer.start().await.context("going on with the log")?;
         let health = Arc::new(Health::default());
         let read: Reader = Arc::new(super::folder::in_force);
         let versions = Versions::new(self.ops.clone(), read, settings.clone());
@@ -130,6 +135,8 @@ impl Options {
             })?;
             keepers.spawn(door.serve(Arc::clone(&house)));
         }
+        let sealed = CancellationToken::new();
+        let sequencer = tokio::spawn(sequencer.run(sealed.clone()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             instance = settings.instance,
@@ -148,6 +155,9 @@ impl Options {
         if let Err(error) = storage.leave().await {
             tracing::warn!(%error, "could not record the end");
         }
+        // The last entries are in the tree before we go; if not, the next to start has them.
+        sealed.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(2), sequencer).await;
         // Idle keep-alive connections are no reason to stay.
         let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
         storage.close().await;

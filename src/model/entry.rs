@@ -423,6 +423,9 @@ pub enum Event {
         /// What was asked for, in words.
         query: String,
     },
+    /// For an hour nothing was written: the log goes on all the same.
+    #[serde(rename = "log.heartbeat")]
+    LogHeartbeat {},
     /// A message could not be sent, for a reason that waiting does not mend.
     #[serde(rename = "answer.parked")]
     AnswerParked {

@@ -35,11 +35,17 @@ pub enum Point {
     BeforeReloadCommit,
     /// It is committed; decisions are still made under the version before.
     AfterReloadCommit,
+    /// Leaves and the new head are written; the commit is not.
+    BeforeTreeCommit,
+    /// They are committed; nothing is signed yet.
+    AfterTreeCommit,
+    /// The checkpoint is signed; nobody has seen it, and it is not kept yet.
+    AfterCheckpointSigned,
 }
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::AfterRoomMade,
         Self::BeforeInboxCommit,
         Self::AfterInboxCommit,
@@ -55,6 +61,9 @@ impl Point {
         Self::AfterAnswer,
         Self::BeforeReloadCommit,
         Self::AfterReloadCommit,
+        Self::BeforeTreeCommit,
+        Self::AfterTreeCommit,
+        Self::AfterCheckpointSigned,
     ];
 
     /// The name that `QUARTERDECK_DIE_AT` chooses it by.
@@ -75,6 +84,9 @@ impl Point {
             Self::AfterAnswer => "after-answer",
             Self::BeforeReloadCommit => "before-reload-commit",
             Self::AfterReloadCommit => "after-reload-commit",
+            Self::BeforeTreeCommit => "before-tree-commit",
+            Self::AfterTreeCommit => "after-tree-commit",
+            Self::AfterCheckpointSigned => "after-checkpoint-signed",
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Bell {
     queue: Arc<AtomicBool>,
     /// Wakes whoever looks after times and after wishes to cancel.
     clock: Arc<Notify>,
+    /// Wakes whoever makes leaves of entries.
+    entries: Arc<Notify>,
 }
 
 impl Bell {
@@ -57,6 +59,17 @@ impl Bell {
     /// Waits until somebody wants a run stopped, `at_most` for so long.
     pub async fn hurried(&self, at_most: Duration) {
         let _ = tokio::time::timeout(at_most, self.clock.notified()).await;
+    }
+
+    /// Waits until entries are being written in this process, `at_most` for so long; says whether they are. They may not
+    /// be committed yet.
+    pub async fn entries(&self, at_most: Duration) -> bool {
+        tokio::time::timeout(at_most, self.entries.notified()).await.is_ok()
+    }
+
+    /// Tells that entries are being written.
+    pub(super) fn entries_come(&self) {
+        self.entries.notify_one();
     }
 
     /// Tells one worker to look at the inbox.

@@ -102,7 +102,8 @@ async fn rights(connection: &mut PgConnection) -> Result<Vec<String>, Error> {
                has_table_privilege(c.oid, 'TRIGGER') AS "trigger!",
                has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'SELECT') AS "works!"
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.oid IN ('entries'::regclass, 'contents'::regclass)
+        WHERE c.oid IN ('entries'::regclass, 'contents'::regclass, 'leaves'::regclass, 'tiles'::regclass,
+                        'checkpoints'::regclass)
         ORDER BY c.relname DESC
         "#
     )

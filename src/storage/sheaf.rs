@@ -132,6 +132,9 @@ impl Sheaf {
 
     /// As the columns of one statement.
     pub fn columns(&self, storage: &Storage, now: Timestamp) -> Result<SheafColumns, Error> {
+        if !self.entries.is_empty() {
+            storage.inner.bell.entries_come();
+        }
         let entries = self.entries.iter().map(|told| Columns::of(storage, now, told));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let (contents, messages) = (&self.contents, &self.messages);
@@ -320,6 +323,7 @@ fn who(event: &Event) -> Option<String> {
         | Event::RulesLoaded { by: None, .. }
         | Event::AnswerParked { .. }
         | Event::ServerStarted { .. }
-        | Event::ServerStopped { .. } => None,
+        | Event::ServerStopped { .. }
+        | Event::LogHeartbeat {} => None,
     }
 }

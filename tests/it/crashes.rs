@@ -60,6 +60,8 @@ macro_rules! killed {
                 Point::AfterRoomMade,
                 // Nor that a version comes into force: `reload` kills there.
                 Point::BeforeReloadCommit, Point::AfterReloadCommit,
+                // The log's tree is beside the commands: `log_tree`.
+                Point::BeforeTreeCommit, Point::AfterTreeCommit, Point::AfterCheckpointSigned,
             ];
             assert!(Point::ALL.iter().all(|point| tested.contains(point)));
         }

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Stdio, 
 use axum::{Router, http::header::DATE, routing::get};
 use quarterdeck::{
     appservice,
+    audit::note::LogKey,
     matrix::Homeserver,
     model::{Secret, SystemClock, SystemRandom},
     storage::{self, Storage},
@@ -107,6 +108,10 @@ impl Installation {
             fs::write(installation.ops().join(path), text).unwrap();
         }
         fs::copy(&installation.lease.appservice.registration, installation.registration()).unwrap();
+        let key = LogKey::draw(&format!("{name}/quarterdeck"), &SystemRandom);
+        fs::write(installation.folder.path().join("audit.key"), key.expose()).unwrap();
+        fs::set_permissions(installation.folder.path().join("audit.key"), fs::Permissions::from_mode(0o600))
+            .unwrap();
         fs::set_permissions(installation.registration(), fs::Permissions::from_mode(0o600)).unwrap();
         installation
     }
@@ -198,6 +203,8 @@ async fn nothing_is_wrong_with_a_sound_installation() {
         "programs",
         "registration",
         "database",
+        "log key",
+        "log",
         "homeserver",
         "clock",
         "token",
@@ -292,6 +299,15 @@ async fn a_registration_that_is_missing_is_told_with_what_writes_it() {
     let findings = installation.examine().await;
     findings.only(&["registration"]);
     assert!(findings.bad("fail", "registration").contains("quarterdeck registration"));
+}
+
+#[tokio::test]
+async fn a_log_without_its_key_is_told_with_what_to_do() {
+    let installation = Installation::new().await;
+    fs::remove_file(installation.folder.path().join("audit.key")).unwrap();
+    let findings = installation.examine().await;
+    findings.only(&["log key"]);
+    assert!(findings.bad("fail", "log key").contains("quarterdeck audit key"));
 }
 
 #[tokio::test]

@@ -188,6 +188,8 @@ async fn the_steps_of_the_installation_lead_to_an_answer_in_a_room_and_an_upgrad
     installation.step("database");
     let migrated = installation.step("install");
     assert!(migrated.contains("migrations"), "{migrated}");
+    let key = installation.step("install");
+    assert!(key.contains("/quarterdeck+"), "the public key: {key}");
     installation.step("install");
     installation.step("install");
     installation.shell.run(&format!(

@@ -187,7 +187,7 @@ async fn the_log_can_be_read_on_the_command_line() {
 async fn serve_refuses_to_start_with_the_owners_rights() {
     let mut world = World::start().await;
     world.stop().await;
-    let errors = world.refused_to_serve_as_owner().await;
+    let errors = world.refused_to_serve(true).await;
     assert!(errors.contains("entries"), "{errors}");
     world.serve().await;
 }

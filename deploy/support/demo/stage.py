@@ -90,6 +90,7 @@ class Stage:
         if self.own is None:
             with step("the company's applications, web and api, each in staging and in production"):
                 self._world("up")
+        self._quarterdeck("audit", "key", "--ops", str(self.ops.folder))
         with step("quarterdeck serve"):
             self.start_serve()
 

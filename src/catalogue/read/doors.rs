@@ -35,6 +35,63 @@ pub(super) fn local(mut file: Section<'_>, folder: &Path) -> Option<LocalDoor> {
     Some(LocalDoor { socket: folder.join(socket?.value), group: group.map(|group| group.value) })
 }
 
+/// `[audit]`: the log's name, and where its key is.
+#[derive(Debug, Default)]
+pub(super) struct Audit {
+    pub origin: Option<String>,
+    pub key: Option<Located<String>>,
+    pub credential: Option<String>,
+}
+
+/// The log's name, and the place of the key that signs it.
+pub(super) fn audit(mut file: Section<'_>) -> Audit {
+    let origin = file.text("origin");
+    let key = file.text("key");
+    let credential = file.text("credential");
+    if let Some(origin) = origin.as_ref().filter(|origin| !is_origin(&origin.value)) {
+        file.wrong(
+            &origin.place,
+            format!("origin = \"{}\" is no name of a log", origin.value),
+            "Write an address without its scheme, spaces and plus signs: \"example.org/quarterdeck\".",
+        );
+    }
+    if let Some(key) = key.as_ref().filter(|key| key.value.contains("PRIVATE+KEY")) {
+        file.wrong(
+            &key.place,
+            "key holds the key itself, and this file is kept in the log",
+            "Name the file that holds it. If this was in force anywhere, the key is known: make another.",
+        );
+    }
+    if let Some(name) = &credential {
+        let bad = name.value.is_empty() || name.value.contains('/') || name.value.starts_with('.');
+        if bad || key.is_some() {
+            file.wrong(
+                &name.place,
+                if bad {
+                    "credential is no name of a credential"
+                } else {
+                    "the key comes from exactly one place"
+                },
+                "Write key = \"FILE\", or credential = \"NAME\" as in LoadCredential= of the systemd unit.",
+            );
+        }
+    }
+    file.finish();
+    Audit {
+        origin: origin.map(|origin| origin.value),
+        key,
+        credential: credential.map(|credential| credential.value),
+    }
+}
+
+/// Whether a text can be a log's name: the first line of each checkpoint, and the name of its key (C2SP tlog-checkpoint,
+/// signed-note).
+fn is_origin(text: &str) -> bool {
+    (1..=200).contains(&text.len())
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
+        && !text.contains("://")
+}
+
 /// The repository that versions are fetched from.
 pub(super) fn git(mut file: Section<'_>, folder: &Path) -> Option<GitSource> {
     let remote = file.required_text("git", "git = \"https://git.example.org/ops.git\"");
@@ -111,6 +168,14 @@ mod tests {
         for bad in ["", "-x", "--upload-pack=x", "main~1", "a..b", "HEAD@{1}", "a:b", "/a", "a/", "a b", "x^"]
         {
             assert!(!is_reference(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_log_is_one_word() {
+        assert!(is_origin("example.org:8448/quarterdeck"));
+        for wrong in ["", "a b", "a+b", "a\nb", "https://example.org/log"] {
+            assert!(!is_origin(wrong), "{wrong}");
         }
     }
 

@@ -98,6 +98,8 @@ pub(in crate::catalogue) fn settings(
         approval_remind = approvals.duration("remind");
         approvals.finish();
     }
+    let audit = file.section("audit", "[audit]").map(doors::audit).unwrap_or_default();
+    let audit_key = over(environment, "QUARTERDECK_AUDIT_KEY", audit.key);
     let local = file.section("local", "[local]").and_then(|local| doors::local(local, folder));
     let git = file.section("ops", "[ops]").and_then(|ops| doors::git(ops, folder));
     file.finish();
@@ -129,12 +131,22 @@ pub(in crate::catalogue) fn settings(
         return None;
     }
 
+    let audit_key = match (audit_key, audit.credential) {
+        (None, Some(name)) => {
+            // Where systemd puts what LoadCredential= names; without it, as for `check`, where the unit would find it.
+            let folder = environment("CREDENTIALS_DIRECTORY");
+            Path::new(folder.as_deref().unwrap_or("/run/credentials/quarterdeck.service")).join(name)
+        }
+        (key, _) => folder.join(key.map_or_else(|| "../audit.key".to_owned(), |key| key.value)),
+    };
+
     Some(Settings {
         prefix,
         instance,
         state: folder.join(state.map_or_else(|| "/var/lib/quarterdeck".to_owned(), |state| state.value)),
         listen,
         homeserver_url: url,
+        audit_origin: audit.origin.unwrap_or_else(|| format!("{server_name}/quarterdeck")),
         server_name,
         registration: folder.join(
             registration.map_or_else(|| PathBuf::from("../registration.yaml"), |path| path.value.into()),
@@ -156,6 +168,7 @@ pub(in crate::catalogue) fn settings(
         runs: runs.and_then(|runs| usize::try_from(runs.value).ok()).unwrap_or(32),
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),
         elevation: SignedDuration::from_secs(elevation.unwrap_or(3600)),
+        audit_key,
         local,
         git,
     })

@@ -6,6 +6,7 @@ use ruma::OwnedRoomId;
 
 use super::{Patient, report::Report};
 use crate::{
+    audit::note::LogKey,
     model::{Secret, SystemRandom},
     storage::{Error, Storage},
 };
@@ -18,7 +19,11 @@ const ADDRESS: &str = "Look whether PostgreSQL runs, and compare QUARTERDECK_DAT
                        (docs/install.md has the steps).";
 
 /// Looks at the database, and gives the rooms that it knows, by key: `None` where it could not be asked.
-pub(super) async fn check(patient: &Patient, report: &mut Report) -> Option<Vec<(String, OwnedRoomId)>> {
+pub(super) async fn check(
+    patient: &Patient,
+    log: Option<&LogKey>,
+    report: &mut Report,
+) -> Option<Vec<(String, OwnedRoomId)>> {
     let settings = &patient.ops.settings;
     let Some(url) = &settings.database_url else {
         report.fail(
@@ -38,8 +43,25 @@ pub(super) async fn check(patient: &Patient, report: &mut Report) -> Option<Vec<
             }
         };
     let rooms = check_connected(&storage, report).await;
+    if let (Some(_), Some(key)) = (&rooms, log) {
+        check_log(&storage, key, report).await;
+    }
     storage.close().await;
     rooms
+}
+
+/// The last checkpoint is signed by the key that is to sign the next.
+async fn check_log(storage: &Storage, key: &LogKey, report: &mut Report) {
+    match storage.last_checkpoint().await {
+        Ok(None) => report.ok("log", "nothing is signed yet"),
+        Ok(Some(last)) => match key.public().open(&last.note) {
+            Ok(opened) => report.ok("log", format!("{} entries are signed", opened.head.size)),
+            Err(error) => {
+                report.fail("log", error.to_string(), "Put back the key that signed it, or the log's name.");
+            }
+        },
+        Err(error) => report.fail("log", error.to_string(), ""),
+    }
 }
 
 async fn check_connected(storage: &Storage, report: &mut Report) -> Option<Vec<(String, OwnedRoomId)>> {

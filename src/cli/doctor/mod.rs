@@ -13,8 +13,10 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::Context;
 
 use self::report::Report;
+use super::audit::key;
 use crate::{
     appservice::Registration,
+    audit::note::LogKey,
     catalogue::{self, Ops, Warning},
     model::SystemClock,
     policy::Rules,
@@ -87,7 +89,8 @@ impl Options {
         let patient = Patient { ops, environment, clock: Arc::new(SystemClock) };
         host::check(&patient, report).await;
         let registration = check_registration(&patient, report);
-        let encrypted = database::check(&patient, report).await;
+        let log = check_log_key(&patient, report);
+        let encrypted = database::check(&patient, log.as_ref(), report).await;
         homeserver::check(&patient, registration.as_ref(), encrypted, report).await;
         Ok(())
     }
@@ -144,6 +147,27 @@ fn check_registration(patient: &Patient, report: &mut Report) -> Option<Registra
         );
     }
     Some(registration)
+}
+
+/// The key that signs the log: there, ours alone to read, and of the log that the settings name.
+fn check_log_key(patient: &Patient, report: &mut Report) -> Option<LogKey> {
+    let settings = &patient.ops.settings;
+    host::check_private(
+        "log key",
+        &settings.audit_key,
+        "who has it can sign another log in our name",
+        report,
+    );
+    match key::read(settings) {
+        Ok(key) => {
+            report.ok("log key", format!("signs as {}", key.public()));
+            Some(key)
+        }
+        Err(error) => {
+            report.fail("log key", format!("{error:#}"), "");
+            None
+        }
+    }
 }
 
 /// Reads NAME=VALUE lines, as systemd does: `#` and `;` begin comments, quotes around a value go.

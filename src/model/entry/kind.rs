@@ -38,6 +38,7 @@ impl Event {
             Self::EmergencyUsed { .. } => "emergency.used",
             Self::LocalRefused { .. } => "local.refused",
             Self::AuditRead { .. } => "audit.read",
+            Self::LogHeartbeat {} => "log.heartbeat",
             Self::AnswerParked { .. } => "answer.parked",
             Self::ServerStarted { .. } => "server.started",
             Self::ServerStopped { .. } => "server.stopped",

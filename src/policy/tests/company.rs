@@ -169,6 +169,8 @@ fn settings() -> Settings {
         runs: 32,
         request_bytes: 1 << 24,
         elevation: SignedDuration::from_hours(1),
+        audit_origin: "example.org/quarterdeck".into(),
+        audit_key: "/nowhere/audit.key".into(),
         local: None,
         git: None,
     }

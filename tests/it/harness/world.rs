@@ -1,13 +1,17 @@
 //! Everything that a command needs on its way, for one test.
 
 use std::{
+    fs,
     path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use quarterdeck::model::{Random as _, SystemRandom, fault::Point};
+use quarterdeck::{
+    audit::note::LogKey,
+    model::{Random as _, SystemRandom, fault::Point},
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
@@ -149,6 +153,11 @@ impl World {
                 plan.limits
             ),
         );
+        fs::write(
+            folder.path().join("audit.key"),
+            LogKey::draw(&format!("{}/quarterdeck", homeserver.name), &SystemRandom).expose(),
+        )
+        .unwrap();
         let world = Self {
             server: None,
             ops,
@@ -279,10 +288,15 @@ impl World {
         self.died().await;
     }
 
-    /// Starts `serve` with the owner's URL, which it must refuse; gives what it says.
-    pub async fn refused_to_serve_as_owner(&mut self) -> String {
+    /// Where the key is that signs its log.
+    pub fn audit_key(&self) -> PathBuf {
+        self.folder.path().join("audit.key")
+    }
+
+    /// Starts `serve`, which must refuse, with the owner's URL or its own; gives what it says.
+    pub async fn refused_to_serve(&mut self, as_owner: bool) -> String {
+        let url = if as_owner { self.database.owner_url() } else { self.database.runtime_url() };
         let before = self.log_text().len();
-        let url = self.database.owner_url();
         let environment = [("QUARTERDECK_DATABASE_URL", url.expose())];
         let mut server = Server::start(self.ops.path(), &self.address(), &environment, &self.log());
         assert!(!server.ended().await.success());

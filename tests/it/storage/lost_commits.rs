@@ -28,7 +28,7 @@ use crate::harness::State;
 /// What becomes of the next COMMIT that passes.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
-enum Fate {
+pub(super) enum Fate {
     Passes = 0,
     /// The connection breaks before it arrives.
     IsLost = 1,
@@ -42,14 +42,14 @@ enum Fate {
 const DECISION: u8 = 0x80;
 
 /// A socket between the client and PostgreSQL.
-struct Between {
+pub(super) struct Between {
     folder: TempDir,
     fate: Arc<AtomicU8>,
     port: u16,
 }
 
 impl Between {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let postgres = State::read().postgres;
         let name = format!(".s.PGSQL.{}", postgres.port);
         let target = postgres.socket.join(&name);
@@ -66,13 +66,13 @@ impl Between {
         between
     }
 
-    fn url(&self, store: &Store) -> Secret {
+    pub(super) fn url(&self, store: &Store) -> Secret {
         let socket = self.folder.path().to_str().unwrap().replace('/', "%2F");
         let (role, name) = (store.database.runtime_role(), store.database.name());
         Secret::new(format!("postgres://{role}@{socket}:{}/{name}", self.port))
     }
 
-    fn next_commit(&self, fate: Fate) {
+    pub(super) fn next_commit(&self, fate: Fate) {
         self.fate.store(fate as u8, Ordering::SeqCst);
     }
 

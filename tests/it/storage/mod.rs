@@ -16,4 +16,5 @@ mod runs;
 mod starts;
 mod support;
 mod transitions;
+pub mod tree;
 mod unreachable;

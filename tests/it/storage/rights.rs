@@ -13,7 +13,7 @@ use crate::harness::{Database, State};
 const REWRITING: [&str; 6] = [
     "UPDATE entries SET body = '{}'",
     "DELETE FROM entries",
-    "TRUNCATE entries",
+    "TRUNCATE entries CASCADE",
     "UPDATE contents SET bytes = ''",
     "DELETE FROM contents",
     "TRUNCATE contents CASCADE",

@@ -1,0 +1,68 @@
+//! `quarterdeck audit key`: the key that signs the log's checkpoints.
+
+use std::{
+    fs,
+    io::{ErrorKind, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    audit::note::LogKey,
+    catalogue::Settings,
+    model::{Secret, SystemRandom},
+};
+
+/// Makes the key if there is none, and prints its public half, by which anybody can check the log.
+#[derive(Debug, clap::Args)]
+pub(super) struct Key {}
+
+impl Key {
+    pub(super) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+        let path = &settings.audit_key;
+        let fresh = LogKey::draw(&settings.audit_origin, &SystemRandom);
+        // Never over one that exists: what it signed could be continued by no other.
+        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(mut file) => {
+                file.write_all(fresh.expose().as_bytes())
+                    .and_then(|()| file.sync_all())
+                    .with_context(|| format!("writing the log's key to {}", path.display()))?;
+                eprintln!(
+                    "Wrote {}. Keep a copy where you keep your backups: without it the log cannot go on.",
+                    path.display()
+                );
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("making the log's key {}", path.display()));
+            }
+        }
+        println!("{}", read(settings)?.public());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The log's key, from where `[audit]` says.
+pub fn read(settings: &Settings) -> anyhow::Result<LogKey> {
+    let path = &settings.audit_key;
+    LogKey::read(&text(path)?, &settings.audit_origin).with_context(|| {
+        format!("reading the key that signs the log, {} (`[audit]` in quarterdeck.toml)", path.display())
+    })
+}
+
+fn text(path: &Path) -> anyhow::Result<Secret> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Secret::new(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => anyhow::bail!(
+            "there is no {}, the key that signs the log (`[audit]` in quarterdeck.toml). For a new installation make it: \
+             `quarterdeck audit key`. For one that has signed before, put back the copy of it: another key cannot go on",
+            path.display()
+        ),
+        Err(error) => {
+            Err(error).with_context(|| format!("reading the key that signs the log, {}", path.display()))
+        }
+    }
+}
