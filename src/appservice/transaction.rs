@@ -120,7 +120,6 @@ pub fn arrival(raw: &str) -> Arrival {
         lane: head.room_id.into_owned(),
         claimed_at: head.origin_server_ts.and_then(claimed_at),
         raw: raw.as_bytes().to_vec(),
-        is_settled: false,
     }
 }
 
@@ -134,6 +133,5 @@ fn malformed(raw: &[u8]) -> Arrival {
         lane: MALFORMED.to_owned(),
         claimed_at: None,
         raw: raw.to_vec(),
-        is_settled: false,
     }
 }

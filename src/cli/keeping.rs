@@ -245,13 +245,14 @@ impl Keeper {
             if heard.is_empty() {
                 continue;
             }
-            let transaction = Transaction {
+            let mut transaction = Transaction {
                 homeserver: in_force.ops.settings.server_name.clone(),
                 id: TransactionId::new(),
                 digest: Digest::of_parts(heard.iter().map(String::as_bytes)),
                 arrivals: heard.iter().map(|raw| appservice::arrival(raw)).collect(),
                 to_device: None,
             };
+            dispatch::leave_out_own_voice(&self.house, &mut transaction);
             let stored = self.house.storage.store_transaction(&transaction).await?;
             if stored.new > 0 {
                 tracing::warn!(room.id = %room, events = stored.new, "the homeserver had held these back");

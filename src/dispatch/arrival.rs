@@ -28,11 +28,9 @@ struct Head<'a> {
 
 /// Decides a transaction's one message at once, or stores its events. When this returns, they are durable.
 pub async fn arrive(house: &Arc<House>, mut transaction: Transaction) -> Result<Stored, Error> {
-    for arrival in &mut transaction.arrivals {
-        let head: Option<Head<'_>> = serde_json::from_slice(&arrival.raw).ok();
-        // What we say comes back to us as well. Of ourselves only memberships count: somebody may have put us out.
-        arrival.is_settled =
-            head.is_some_and(|head| head.kind != "m.room.member" && house.is_ours(&head.sender));
+    leave_out_own_voice(house, &mut transaction);
+    if transaction.arrivals.is_empty() && transaction.to_device.is_none() {
+        return Ok(Stored { new: 0, duplicates: 0 });
     }
     let transaction = &transaction;
     if let Some(work) = house.storage.arriving(transaction)
@@ -53,4 +51,16 @@ pub async fn arrive(house: &Arc<House>, mut transaction: Transaction) -> Result<
         }
     }
     house.storage.store_transaction(transaction).await
+}
+
+/// Leaves out what we said ourselves, which comes back to us as well. It stands in the outbox, and nothing is done about
+/// it: to write it down once more would only be in the way of what comes next.
+pub fn leave_out_own_voice(house: &House, transaction: &mut Transaction) {
+    transaction.arrivals.retain(|arrival| !is_own_voice(house, &arrival.raw));
+}
+
+/// Whether an event is what we said ourselves. Of ourselves only memberships count: somebody may have put us out.
+fn is_own_voice(house: &House, raw: &[u8]) -> bool {
+    let head: Option<Head<'_>> = serde_json::from_slice(raw).ok();
+    head.is_some_and(|head| head.kind != "m.room.member" && house.is_ours(&head.sender))
 }

@@ -222,7 +222,7 @@ async fn status(
             let (lane, claimed_at) = (row.lane.clone(), row.claimed_at);
             // Which of how many: whoever waits for the answer learns from any of them how many there are.
             let source = format!("{PART}{}/{}", index + 1, system.status.len());
-            let arrival = Arrival { source, external_id, lane, claimed_at, raw, is_settled: false };
+            let arrival = Arrival { source, external_id, lane, claimed_at, raw };
             work.enqueue(&arrival).await?;
         }
     }

@@ -37,7 +37,7 @@ mod timer;
 mod versions;
 mod waiting;
 
-pub use arrival::arrive;
+pub use arrival::{arrive, leave_out_own_voice};
 pub use dispatcher::{Dispatcher, House};
 pub use elevation::keep_ending as end_elevations;
 pub use in_force::{Current, InForce};

@@ -158,7 +158,6 @@ async fn later(work: &mut Work, row: &InboxRow) -> Result<(), Error> {
         lane: row.lane.clone(),
         claimed_at: row.claimed_at,
         raw: row.raw.clone(),
-        is_settled: false,
     })
     .await
 }

@@ -29,9 +29,6 @@ impl Storage {
     /// Work on the one event of a transaction that is not stored yet. `None` where it has none, or several.
     pub fn arriving(&self, transaction: &Transaction) -> Option<Work> {
         let [arrival] = &transaction.arrivals[..] else { return None };
-        if arrival.is_settled {
-            return None;
-        }
         let row = InboxRow {
             id: 0,
             source: arrival.source.clone(),

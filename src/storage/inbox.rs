@@ -36,9 +36,6 @@ pub struct Arrival {
     pub claimed_at: Option<Timestamp>,
     /// The event as it came, byte for byte.
     pub raw: Vec<u8>,
-    /// Whether there is nothing to decide about it, as of what we said ourselves: it is kept as done, so that it is
-    /// known when it comes again, and nobody is woken for it.
-    pub is_settled: bool,
 }
 
 /// What became of a transaction.
@@ -67,7 +64,7 @@ impl Storage {
         const DOING: &str = "storing a transaction";
         let now = self.now();
         let arrivals = &transaction.arrivals;
-        let stored = sqlx::query!(
+        let new = sqlx::query_scalar!(
             r#"
             WITH unknown AS (
                 -- A shortcut alone: whether an event is new is decided by its own identity, below.
@@ -76,27 +73,24 @@ impl Storage {
                 ON CONFLICT DO NOTHING
                 RETURNING id
             ), arrived AS (
-                SELECT a.* FROM UNNEST($6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::bytea[], $13::bool[])
-                    WITH ORDINALITY AS a (source, external_id, lane, claimed_at, raw, is_settled, place)
+                SELECT a.* FROM UNNEST($6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::bytea[])
+                    WITH ORDINALITY AS a (source, external_id, lane, claimed_at, raw, place)
                 WHERE EXISTS (SELECT FROM unknown)
             ), opened AS (
                 -- In order, so that two transactions cannot wait for each other.
                 INSERT INTO lanes (lane) SELECT DISTINCT lane FROM arrived ORDER BY lane
                 ON CONFLICT DO NOTHING
             ), stored AS (
-                INSERT INTO inbox (source, external_id, lane, claimed_at, received_at, raw, state, done_at)
-                SELECT source, external_id, lane, claimed_at, $4, CASE WHEN NOT is_settled THEN raw END,
-                       CASE WHEN is_settled THEN 'done' ELSE 'pending' END, CASE WHEN is_settled THEN $4 END
-                FROM arrived ORDER BY place
+                INSERT INTO inbox (source, external_id, lane, claimed_at, received_at, raw)
+                SELECT source, external_id, lane, claimed_at, $4, raw FROM arrived ORDER BY place
                 ON CONFLICT (source, external_id) DO NOTHING
-                RETURNING state
+                RETURNING id
             ), told AS (
-                SELECT pg_notify($11, '') WHERE EXISTS (SELECT FROM stored WHERE state = 'pending')
+                SELECT pg_notify($11, '') WHERE EXISTS (SELECT FROM stored)
                     -- Notifying commits wait for one another: only where somebody else may listen.
                     AND EXISTS (SELECT FROM instances WHERE ended_at IS NULL AND boot <> $12)
             )
-            SELECT (SELECT count(*) FROM stored) + 0 * (SELECT count(*) FROM told) AS "new!",
-                   EXISTS (SELECT FROM stored WHERE state = 'pending') AS "waits!"
+            SELECT (SELECT count(*) FROM stored) + 0 * (SELECT count(*) FROM told) AS "new!"
             "#,
             transaction.homeserver.as_str(),
             transaction.id.as_str(),
@@ -110,14 +104,13 @@ impl Storage {
             &arrivals.iter().map(|a| a.raw.clone()).collect::<Vec<_>>(),
             CHANNEL,
             self.boot().0,
-            &arrivals.iter().map(|a| a.is_settled).collect::<Vec<_>>(),
         )
         // One statement is its own commit.
         .fetch_one(self.pool())
         .await
         .doing(DOING)?;
-        let new = usize::try_from(stored.new).unwrap_or_default();
-        if stored.waits {
+        let new = usize::try_from(new).unwrap_or_default();
+        if new > 0 {
             self.inner.bell.next();
         }
         Ok(Stored { new, duplicates: arrivals.len().saturating_sub(new) })

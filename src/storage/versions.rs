@@ -191,13 +191,7 @@ async fn strike(
     super::elevations::end_of_struck(connection, sheaf, now, &users).await?;
     let raw = serde_json::to_vec(&struck).unwrap_or_default();
     let external_id = format!("{}/{}", ops.digest, now);
-    let arrival = Arrival {
-        source: STRUCK.to_owned(),
-        external_id,
-        lane: STRUCK.to_owned(),
-        claimed_at: None,
-        raw,
-        is_settled: false,
-    };
+    let arrival =
+        Arrival { source: STRUCK.to_owned(), external_id, lane: STRUCK.to_owned(), claimed_at: None, raw };
     enqueue(connection, &arrival, now).await
 }

@@ -52,6 +52,27 @@ async fn a_mistyped_command_is_on_the_record_and_gets_the_nearest_one() {
 }
 
 #[tokio::test]
+async fn what_quarterdeck_says_itself_is_not_written_down_again_when_it_comes_back() {
+    let world = World::start().await;
+    world.ask("!count once").await;
+    // Transactions come in their order: with the second command, the first one's answer has come back.
+    world.ask("!count twice").await;
+    world.settled().await;
+    let back = "SELECT count(*) FROM inbox i JOIN outbox o ON o.event_id = i.external_id";
+    assert_eq!(world.count(back).await, 0);
+    assert!(world.count("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL").await >= 2);
+    // Nor does it come into the inbox beside what somebody else says.
+    let [ours, theirs]: [Value; 2] = ["$ours", "$theirs"].map(|id| {
+        let sender = if id == "$ours" { world.bot() } else { world.alice.id.clone() };
+        json!({"type": "m.room.message", "event_id": id, "room_id": world.room, "sender": sender,
+               "origin_server_ts": 1, "content": {"msgtype": "m.text", "body": "so"}})
+    });
+    assert_eq!(world.deliver("mixed", &[ours, theirs]).await, 200);
+    assert_eq!(world.count("SELECT count(*) FROM inbox WHERE external_id = '$theirs'").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM inbox WHERE external_id = '$ours'").await, 0);
+}
+
+#[tokio::test]
 async fn talk_among_people_gets_no_answer_and_no_record() {
     let world = World::start().await;
     for text in ["hello", "!", "!!!", "! deploy", "well, !count this", "!?"] {

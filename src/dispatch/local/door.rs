@@ -168,7 +168,6 @@ async fn store(house: &House, uid: u32, line: &str) -> Result<String, String> {
         lane: room.to_string(),
         claimed_at: None,
         raw: event(&name, &room, user, house.storage.now().as_millisecond(), &line, uid),
-        is_settled: false,
     };
     let stored = house.storage.take_in(&arrival).await;
     stored.map_err(|error| format!("it could not be stored, so nothing is run: {error}"))?;

@@ -26,8 +26,11 @@ const TRIES: usize = 10;
 /// How long a lane that was given back is left alone.
 const REST: SignedDuration = SignedDuration::from_mins(1);
 
-/// Takes a row to its end, however long the homeserver and the database are away.
-pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow) -> Delivered {
+/// How long what nobody waits for waits after a message.
+const A_BREATH: Duration = Duration::from_millis(20);
+
+/// Takes a row to its end, however long the homeserver and the database are away. `is_last`: nothing waits behind it.
+pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow, is_last: bool) -> Delivered {
     let mut pauses = backon::ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(20))
@@ -50,6 +53,11 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow) -> Delivered {
         match result {
             Ok(event) => {
                 metrics::counter!("quarterdeck_messages_sent_total").increment(1);
+                // The homeserver is handing it to people at this moment, and needs the disk as well. Until it is noted,
+                // its transaction id bars a second message.
+                if is_last {
+                    tokio::time::sleep(A_BREATH).await;
+                }
                 until_noted(|| shared.storage.sent(row.id, &event)).await;
                 return Delivered::Concluded;
             }

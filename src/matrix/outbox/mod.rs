@@ -154,9 +154,9 @@ impl Outbox {
 
     /// Sends a lane's messages, one after the other, until there is none.
     async fn empty(self, lane: String) {
-        while let Some(row) = self.first(&lane) {
+        while let Some((row, is_last)) = self.first(&lane) {
             let id = row.id;
-            match deliver::deliver(&self.shared, row).await {
+            match deliver::deliver(&self.shared, row, is_last).await {
                 Delivered::Concluded => self.conclude(&lane, id),
                 Delivered::GivenBack => {
                     let mut lanes = self.lanes();
@@ -169,10 +169,12 @@ impl Outbox {
         }
     }
 
-    /// The lane's first row. It stays where it is, and known, until it is concluded; an empty lane is removed.
-    fn first(&self, lane: &str) -> Option<OutboxRow> {
+    /// The lane's first row, and whether it is the only one. It stays where it is, and known, until it is concluded;
+    /// an empty lane is removed.
+    fn first(&self, lane: &str) -> Option<(OutboxRow, bool)> {
         let mut lanes = self.lanes();
-        let first = lanes.queues.get(lane).and_then(|queue| queue.front().cloned());
+        let queue = lanes.queues.get(lane);
+        let first = queue.and_then(|queue| Some((queue.front()?.clone(), queue.len() == 1)));
         if first.is_none() {
             lanes.queues.remove(lane);
         }

@@ -245,7 +245,6 @@ pub fn transaction(id: &str, events: &[(&str, &str)]) -> Transaction {
         .map(|(lane, event)| Arrival {
             source: "matrix".into(),
             external_id: (*event).to_owned(),
-            is_settled: false,
             lane: (*lane).to_owned(),
             claimed_at: None,
             raw: format!("{{\"event_id\":\"{event}\",\"nul\":\"\\u0000\"}}").into_bytes(),
