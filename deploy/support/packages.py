@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from .postgres import find_binaries
 from .progress import Problem, say
@@ -33,14 +34,22 @@ NEEDS = (
 )
 
 
-def missing() -> list[Need]:
+# What only the tests need.
+GO = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
+NEEDS_OF_TESTS = (
+    Need("Go", "to check the log with an implementation that nobody here wrote", "golang-go", lambda: shutil.which("go") is not None),
+    Need("Go's sumdb packages", "notes and trees, for the same", "golang-golang-x-mod-dev", GO.is_dir),
+)
+
+
+def missing(tests: bool = False) -> list[Need]:
     """What is not on this machine."""
-    return [need for need in NEEDS if not need.present()]
+    return [need for need in NEEDS + (NEEDS_OF_TESTS if tests else ()) if not need.present()]
 
 
-def install_missing() -> None:
+def install_missing(tests: bool = False) -> None:
     """Installs what is missing, or says what to install where there is no apt-get."""
-    needs = missing()
+    needs = missing(tests)
     if needs:
         _install(needs)
     if shutil.which("cargo") is None:

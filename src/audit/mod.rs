@@ -4,6 +4,7 @@
 //! was decided, and `cli` on a terminal. It refuses to decide who may read, and to leave anything out: an
 //! entry that it has no better words for is shown by its kind. All times are UTC.
 
+pub mod bundle;
 mod list;
 pub mod note;
 mod sequencer;
@@ -11,6 +12,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 pub mod tree;
+pub mod verify;
 mod words;
 mod words_of_waiting;
 

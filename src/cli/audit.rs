@@ -1,6 +1,9 @@
 //! `quarterdeck audit`: reads the audit log, and records that it was read.
 
+mod export;
 pub(super) mod key;
+mod verify;
+mod verify_file;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -32,6 +35,10 @@ enum What {
     Show(Show),
     /// Makes the key that signs the log, and prints its public half
     Key(key::Key),
+    /// Checks the log, or a bundle of it
+    Verify(verify::Verify),
+    /// Writes a bundle of entries that can be checked without us
+    Export(export::Export),
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,16 +77,26 @@ struct Show {
 
 impl Options {
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        // Without an ops folder, a database, or anything else of an installation.
+        if let What::Verify(verify::Verify { file: Some(file), key, .. }) = &self.what {
+            return verify_file::run(file, key.as_deref());
+        }
         let settings = super::read_ops(&self.ops)?.settings;
         if matches!(self.what, What::Key(_)) {
             return key::Key::run(&settings);
         }
+        let own = key::read(&settings).map(|key| key.public().clone());
         super::runtime()?.block_on(async {
             let storage = logged::connect(settings)?;
             let read = match self.what {
                 What::List(list) => list.run(&storage).await,
                 What::Show(show) => show.run(&storage).await,
                 What::Key(_) => Ok(ExitCode::SUCCESS),
+                What::Verify(verify) => verify.run(&storage, own.ok()).await,
+                What::Export(export) => match own {
+                    Ok(key) => export.run(&storage, &key).await,
+                    Err(error) => Err(error),
+                },
             };
             storage.close().await;
             read

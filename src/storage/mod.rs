@@ -38,6 +38,7 @@ mod start;
 mod tree;
 mod versions;
 mod waits;
+mod walk;
 mod work;
 
 pub use approvals::{Approval, Ended};
@@ -63,4 +64,5 @@ pub use start::{PendingWarrant, Start, Started, Warrant};
 pub use tree::{Checkpoint, Growth, Pending, TreeHead, Turn};
 pub use versions::{Loaded, Loading, STRUCK};
 pub use waits::{NewWait, Prompt, TIMER, Timer, Waiting};
+pub use walk::{ContentRow, Cut, LeafRow};
 pub use work::{PASSED, Ticket, Work};

@@ -1,7 +1,9 @@
-//! The HTTP face to people and machines: health and metrics.
+//! The HTTP face to people and machines: health, metrics, and the log's tree.
 //!
 //! `cli::serve` mounts it beside the homeserver's paths on the one listening address. It only reads;
 //! whatever changes something comes in through the inbox.
+
+mod log;
 
 use std::{
     sync::{
@@ -78,12 +80,13 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
     Ok(handle)
 }
 
-/// The routes: `/health/live`, `/health/ready`, `/metrics`.
+/// The routes: `/health/live`, `/health/ready`, `/metrics`, and those of the log's tree.
 pub fn router(storage: Storage, health: Arc<Health>, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
+        .merge(log::routes())
         .with_state(Face { storage, health, metrics, asking: Arc::new(Semaphore::new(AT_ONCE)) })
 }
 

@@ -10,14 +10,14 @@ use quarterdeck::{
 use crate::{harness::World, storage::tree::is_whole};
 
 /// The public key of the log of a world.
-fn public(world: &World) -> PublicKey {
+pub fn public(world: &World) -> PublicKey {
     let text = std::fs::read_to_string(world.audit_key()).unwrap();
     let origin = format!("{}/quarterdeck", world.lease.homeserver.name);
     LogKey::read(&Secret::new(text), &origin).unwrap().public().clone()
 }
 
 /// Waits until every entry has a leaf, and every leaf a signature.
-async fn sealed(world: &World) {
+pub async fn sealed(world: &World) {
     let begun = Instant::now();
     let open = "SELECT (SELECT count(*) FROM entries) - (SELECT coalesce(max(size), 0) FROM checkpoints)";
     while world.count(open).await > 0 {

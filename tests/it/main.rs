@@ -22,6 +22,7 @@ mod harness;
 mod identity;
 mod install;
 mod local_door;
+mod log_checked;
 mod log_tree;
 mod outages;
 mod over_versions;

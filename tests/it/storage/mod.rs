@@ -14,7 +14,7 @@ mod rights;
 mod rooms;
 mod runs;
 mod starts;
-mod support;
+pub mod support;
 mod transitions;
 pub mod tree;
 mod unreachable;

@@ -93,7 +93,7 @@ pub struct Store {
     pub ops: Ops,
     pub rules: Rules,
     events: AtomicU32,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 pub fn room() -> OwnedRoomId {
@@ -115,8 +115,7 @@ impl Store {
         let folder = ops_folder();
         let ops = catalogue::load(folder.path(), &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         let rules = Rules::compile(&ops).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-        let store =
-            Self { database, clock: Turned::new(), ops, rules, events: AtomicU32::new(0), _folder: folder };
+        let store = Self { database, clock: Turned::new(), ops, rules, events: AtomicU32::new(0), folder };
         let storage = store.unregistered("setting-up");
         storage.bind_room("deploy", &room()).await.unwrap();
         storage.close().await;

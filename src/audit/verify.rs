@@ -1,0 +1,351 @@
+//! Finds out whether a log is what was signed: leaf by leaf, or from a bundle. Pure, and apart from all that writes a log:
+//! it uses the entry, the tree and the note alone (`tests/it/log_checked.rs` looks).
+
+use std::{collections::HashSet, io::BufRead};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use ruma::CanonicalJsonValue;
+
+use super::{
+    note::{Head, PublicKey},
+    tree::{self, Edge, FullTile, Tile, Tiles},
+};
+
+/// The first line of a bundle.
+pub const MARK: &str = "quarterdeck.audit/v1";
+/// A longer line is no entry and no tile.
+const LONGEST: u64 = 16 << 20;
+
+/// The first thing that does not fit, and how.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An entry, or the leaf that stands for it.
+    #[error("entry {index} does not fit: {what}")]
+    Entry {
+        /// The index of its leaf.
+        index: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// An entry that no leaf stands for.
+    #[error("entry {id} does not fit: {what}")]
+    Leafless {
+        /// Its identifier.
+        id: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A content.
+    #[error("a content of request {request} does not fit: it is not what its entry names ({commitment})")]
+    Content {
+        /// Whose it is.
+        request: i64,
+        /// What the entry calls it.
+        commitment: String,
+    },
+    /// A tile.
+    #[error("{0}")]
+    Tile(String),
+    /// A checkpoint.
+    #[error("the checkpoint of size {size} does not fit: {what}")]
+    Checkpoint {
+        /// The size it is of.
+        size: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The head.
+    #[error("the tree's head does not fit: {0}")]
+    Head(String),
+    /// A line of a bundle.
+    #[error("line {line} of the bundle does not fit: {what}")]
+    Line {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Follows a log from its first leaf on, and rebuilds its tree from the entries alone.
+#[derive(Debug)]
+pub struct Walk {
+    key: PublicKey,
+    edge: Edge,
+    full: Vec<FullTile>,
+}
+
+/// An entry as whoever keeps it says it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Its leaf's index.
+    pub index: u64,
+    /// Its identifier.
+    pub id: &'a str,
+    /// Its leaf's hash.
+    pub hash: &'a [u8],
+    /// Its bytes; `None` where they are gone.
+    pub body: Option<&'a str>,
+    /// Its type, beside its body.
+    pub kind: Option<&'a str>,
+    /// Its request, beside its body.
+    pub request: Option<i64>,
+    /// Its room, beside its body.
+    pub room: Option<&'a str>,
+}
+
+impl Walk {
+    /// From the beginning, of a log with this key.
+    pub fn new(key: PublicKey) -> Self {
+        Self { key, edge: Edge::default(), full: Vec::new() }
+    }
+
+    /// How many leaves were followed.
+    pub const fn size(&self) -> u64 {
+        self.edge.size()
+    }
+
+    /// The next leaf.
+    pub fn leaf(&mut self, claim: Claim<'_>) -> Result<(), Fault> {
+        let wrong = |index, what: String| Err(Fault::Entry { index, what });
+        let index = self.edge.size();
+        if claim.index != index {
+            return wrong(index, format!("its leaf is gone; the next is {}", claim.index));
+        }
+        let Some(body) = claim.body else {
+            return wrong(index, format!("its leaf is there, and the entry {} is gone", claim.id));
+        };
+        let hash = tree::leaf_hash(body.as_bytes());
+        if claim.hash != hash {
+            return wrong(index, format!("the entry {} is not the one that its leaf was made of", claim.id));
+        }
+        let read = entry(body).map_err(|what| Fault::Entry { index, what })?;
+        if read.id != claim.id {
+            return wrong(index, format!("it calls itself {}, and its row {}", read.id, claim.id));
+        }
+        let beside = (Some(read.kind.as_str()), read.request, read.room.as_deref());
+        if beside != (claim.kind, claim.request, claim.room) {
+            return wrong(
+                index,
+                format!("what its row repeats of it is not what the entry {} says", claim.id),
+            );
+        }
+        self.edge.push(hash, &mut self.full);
+        Ok(())
+    }
+
+    /// The tiles that became full since this was asked last.
+    pub fn filled(&mut self) -> Vec<FullTile> {
+        std::mem::take(&mut self.full)
+    }
+
+    /// A tile that became full, beside what is kept of it.
+    pub fn tile(&self, made: &FullTile, kept: Option<(&[u8], &[u8])>) -> Result<(), Fault> {
+        let path = made.tile.path(self.edge.size());
+        match kept {
+            None => Err(Fault::Tile(format!("the tile {path} is gone"))),
+            Some((hashes, root)) if hashes != made.hashes || root != made.root => Err(Fault::Tile(format!(
+                "the tile {path} does not fit: it is not the one that the leaves make"
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// A checkpoint of a tree that is as large as what was followed.
+    pub fn checkpoint(&self, size: u64, note: &str, root: Option<&[u8]>) -> Result<(), Fault> {
+        let wrong = |what: String| Fault::Checkpoint { size, what };
+        let head = self.key.open(note).map_err(|error| wrong(error.to_string()))?.head;
+        if head.size != size {
+            return Err(wrong(format!("what is signed is of size {}", head.size)));
+        }
+        if root.is_some_and(|root| root != head.root) {
+            return Err(wrong("its row has another root than was signed".to_owned()));
+        }
+        self.is_root(head).map_err(wrong)
+    }
+
+    /// The head, when all was followed.
+    pub fn head(&self, size: u64, root: &[u8]) -> Result<(), Fault> {
+        let root = root.try_into().map_err(|_| Fault::Head("its root has not 32 bytes".to_owned()))?;
+        self.is_root(Head { size, root }).map_err(Fault::Head)
+    }
+
+    fn is_root(&self, head: Head) -> Result<(), String> {
+        if self.edge.size() != head.size {
+            return Err(format!("it is of {} leaves, and there are {}", head.size, self.edge.size()));
+        }
+        match self.edge.root() {
+            Ok(root) if root == head.root => Ok(()),
+            _ => Err("the leaves before it make another root".to_owned()),
+        }
+    }
+}
+
+/// What an entry says of itself.
+struct Read {
+    id: String,
+    kind: String,
+    request: Option<i64>,
+    room: Option<String>,
+}
+
+/// Reads an entry's bytes, which must be canonical JSON.
+fn entry(body: &str) -> Result<Read, String> {
+    let value: CanonicalJsonValue =
+        serde_json::from_str(body).map_err(|error| format!("it is no JSON: {error}"))?;
+    if value.to_string() != body {
+        return Err("it is not canonical JSON".to_owned());
+    }
+    let Some(object) = value.as_object() else { return Err("it is no object".to_owned()) };
+    let text = |key: &str| object.get(key).and_then(|value| value.as_str()).map(ToOwned::to_owned);
+    let (Some(id), Some(kind)) = (text("id"), text("type")) else {
+        return Err("it has no id and no type".to_owned());
+    };
+    let request = match object.get("request") {
+        Some(CanonicalJsonValue::Integer(number)) => Some(i64::from(*number)),
+        _ => None,
+    };
+    Ok(Read { id, kind, request, room: text("room") })
+}
+
+/// What a bundle holds, when all of it fits.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// The key that signed it: to be compared with the one that was given for this log.
+    pub key: PublicKey,
+    /// The tree that was signed.
+    pub head: Head,
+    /// How many entries are in the bundle.
+    pub entries: u64,
+    /// The runs of entries that are in it, from and to: where one ends, entries of the log are left out.
+    pub runs: Vec<(u64, u64)>,
+}
+
+/// Checks a bundle; tells `progress` how many entries were found right, now and then.
+///
+/// Every byte counts: the key is named by its number, the checkpoint signed by it, each tile vouched for by the root, each
+/// entry by its tile, and all is written in one way only.
+pub fn bundle(reader: &mut impl BufRead, mut progress: impl FnMut(u64)) -> Result<Verified, Fault> {
+    let mut lines = Lines { reader, number: 0 };
+    let wrong = |line: u64, what: &str| Fault::Line { line, what: what.to_owned() };
+    if lines.next()? != MARK {
+        return Err(wrong(1, "this is no bundle of an audit log, or one of another version"));
+    }
+    let key = PublicKey::read(&lines.next()?).map_err(|error| wrong(lines.number, &error.to_string()))?;
+    if !lines.next()?.is_empty() {
+        return Err(wrong(lines.number, "an empty line is missing before the checkpoint"));
+    }
+    let mut note = String::new();
+    for _ in 0..2 {
+        loop {
+            let line = lines.next()?;
+            note.push_str(&line);
+            note.push('\n');
+            if line.is_empty() {
+                break;
+            }
+        }
+    }
+    note.pop();
+    let opened = key.open(&note).map_err(|error| Fault::Checkpoint { size: 0, what: error.to_string() })?;
+    let head = opened.head;
+    if opened.signatures != 1 {
+        // Others' signatures cannot be checked with this key, so they have no place here.
+        return Err(Fault::Checkpoint {
+            size: head.size,
+            what: "it bears more than one signature".to_owned(),
+        });
+    }
+
+    let mut tiles = Tiles::new(head.size);
+    let mut last = None;
+    let mut line = lines.next()?;
+    while let Some(rest) = line.strip_prefix("tile ") {
+        let (tile, hashes) = tile_of(rest, head.size).map_err(|what| wrong(lines.number, &what))?;
+        if last >= Some(tile) {
+            return Err(wrong(lines.number, "the tiles are out of order"));
+        }
+        last = Some(tile);
+        tiles.put(tile, hashes);
+        line = lines.next()?;
+    }
+    if head.size > 0 {
+        tiles.check(head.root).map_err(|error| Fault::Tile(error.to_string()))?;
+    }
+
+    let mut found = Verified { key, head, entries: 0, runs: Vec::new() };
+    let mut ids = HashSet::new();
+    while let Some(rest) = line.strip_prefix("entry ") {
+        let (index, body) = rest.split_once(' ').ok_or_else(|| wrong(lines.number, "it has no entry"))?;
+        let index = number(index).ok_or_else(|| wrong(lines.number, "it has no index"))?;
+        let fault = |what: &str| Fault::Entry { index, what: what.to_owned() };
+        match found.runs.last_mut() {
+            Some((_, to)) if *to >= index => return Err(fault("it is out of order")),
+            Some((_, to)) if *to + 1 == index => *to = index,
+            _ => found.runs.push((index, index)),
+        }
+        if tiles.leaf(index) != Some(tree::leaf_hash(body.as_bytes())) {
+            return Err(fault("it is not the entry that was signed"));
+        }
+        let read = entry(body).map_err(|what| fault(&what))?;
+        if !ids.insert(read.id) {
+            return Err(fault("another entry has its id"));
+        }
+        found.entries += 1;
+        if found.entries % 10_000 == 0 {
+            progress(found.entries);
+        }
+        line = lines.next()?;
+    }
+    if line != format!("end {}", found.entries) {
+        return Err(wrong(lines.number, "this should be the end, with the number of entries"));
+    }
+    if !lines.is_over()? {
+        return Err(wrong(lines.number + 1, "something follows after the end"));
+    }
+    Ok(found)
+}
+
+/// A tile's line after its first word.
+fn tile_of(rest: &str, size: u64) -> Result<(Tile, Vec<u8>), String> {
+    let (path, hashes) = rest.split_once(' ').ok_or("it has no hashes")?;
+    let (tile, width) = Tile::from_path(path).ok_or("this is no path of a tile")?;
+    if tile.width(size) != width {
+        return Err(format!("a tree of {size} leaves has this tile in another width"));
+    }
+    let hashes =
+        BASE64_STANDARD.decode(hashes).map_err(|error| format!("its hashes cannot be read: {error}"))?;
+    Ok((tile, hashes))
+}
+
+/// A number in its one spelling.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
+struct Lines<'a, R> {
+    reader: &'a mut R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<'_, R> {
+    fn next(&mut self) -> Result<String, Fault> {
+        self.number += 1;
+        let wrong = |what: String| Fault::Line { line: self.number, what };
+        let mut bytes = Vec::new();
+        let mut limited = std::io::Read::take(&mut *self.reader, LONGEST);
+        limited
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| wrong(format!("reading it failed: {error}")))?;
+        if bytes.pop() != Some(b'\n') {
+            return Err(wrong("the bundle ends in the middle, or the line is too long".to_owned()));
+        }
+        String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))
+    }
+
+    fn is_over(&mut self) -> Result<bool, Fault> {
+        let line = self.number + 1;
+        let rest = self.reader.fill_buf();
+        rest.map(<[u8]>::is_empty).map_err(|error| Fault::Line { line, what: error.to_string() })
+    }
+}

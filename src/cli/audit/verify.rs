@@ -1,0 +1,196 @@
+//! `quarterdeck audit verify`: checks the whole log in the database, from the first entry on.
+
+use std::{collections::VecDeque, path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::Context as _;
+
+use crate::{
+    audit::{
+        note::PublicKey,
+        verify::{Claim, Fault, Walk},
+    },
+    model::{Commitment, Salt},
+    storage::{Checkpoint, Storage},
+};
+
+/// How many rows are read at once.
+const PAGE: i64 = 1000;
+/// How often progress is told, in leaves.
+const TELL: u64 = 100_000;
+
+/// Checks the log: each entry, the tree, what was signed. Names the first that does not fit, and ends with 1 then.
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// A bundle that `quarterdeck audit export` wrote; without it, the database
+    pub(super) file: Option<PathBuf>,
+    /// The log's public key. Default: of a bundle, the one in it; of the database, that of the key of the settings
+    #[arg(long, value_name = "KEY")]
+    pub(super) key: Option<String>,
+    /// A checkpoint that was kept elsewhere: the log must go on from it
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    since: Option<PathBuf>,
+}
+
+/// A checkpoint that the log must have at its size: its note, and the root of its row if it is one of the database.
+type Mark = (u64, String, Option<Vec<u8>>);
+
+impl Verify {
+    pub(super) async fn run(self, storage: &Storage, own: Option<PublicKey>) -> anyhow::Result<ExitCode> {
+        let key = match &self.key {
+            Some(key) => PublicKey::read(key)?,
+            None => own.context("the log's key cannot be read: name its public half with --key")?,
+        };
+        let kept = match &self.since {
+            Some(file) => {
+                let note = std::fs::read_to_string(file)
+                    .with_context(|| format!("reading the checkpoint in {}", file.display()))?;
+                let size = key.open(&note).with_context(|| format!("the file {}", file.display()))?.head.size;
+                Some((size, note, None))
+            }
+            None => None,
+        };
+        let begun = Instant::now();
+        match check(storage, &key, kept).await? {
+            Ok(told) => {
+                println!("{told}, in {:.1} s. Signed by {key}", begun.elapsed().as_secs_f64());
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(fault) => {
+                println!("{fault}");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}
+
+/// The whole log; gives what was found, in words.
+async fn check(
+    storage: &Storage,
+    key: &PublicKey,
+    kept: Option<Mark>,
+) -> anyhow::Result<Result<String, Fault>> {
+    // What is added meanwhile is not looked at.
+    let head = storage.tree_head().await?;
+    let mut walk = Walk::new(key.clone());
+    let mut marks = Marks { storage, next: VecDeque::new(), read: 0, is_over: false, kept };
+    let mut signed = 0;
+    while walk.size() < head.size {
+        let page = storage.leaves(walk.size(), head.size, PAGE).await?;
+        if page.is_empty() {
+            return Ok(Err(Fault::Entry { index: walk.size(), what: "its leaf is gone".to_owned() }));
+        }
+        for row in &page {
+            let claim = Claim {
+                index: row.index,
+                id: &row.id,
+                hash: &row.hash,
+                body: row.body.as_deref(),
+                kind: row.kind.as_deref(),
+                request: row.request,
+                room: row.room.as_deref(),
+            };
+            if let Err(fault) = walk.leaf(claim) {
+                return Ok(Err(fault));
+            }
+            for made in walk.filled() {
+                let kept = storage.full_tile(made.tile.level, made.tile.index).await?;
+                let kept = kept.as_ref().map(|(hashes, root)| (hashes.as_slice(), root.as_slice()));
+                if let Err(fault) = walk.tile(&made, kept) {
+                    return Ok(Err(fault));
+                }
+            }
+            while let Some((size, note, root)) = marks.next(walk.size()).await? {
+                if let Err(fault) = walk.checkpoint(size, &note, root.as_deref()) {
+                    return Ok(Err(fault));
+                }
+                signed = size;
+            }
+            if walk.size().is_multiple_of(TELL) {
+                eprintln!("{} of {} entries fit", walk.size(), head.size);
+            }
+        }
+    }
+    if let Some((size, ..)) = marks.left(head.size).await? {
+        let what = format!("it is of more leaves than there are: {}", head.size);
+        return Ok(Err(Fault::Checkpoint { size, what }));
+    }
+    if let Err(fault) = walk.head(head.size, &head.root) {
+        return Ok(Err(fault));
+    }
+    let stray = storage.stray_tiles(storage.tree_head().await?.size).await?;
+    if stray > 0 {
+        return Ok(Err(Fault::Tile(format!("{stray} tiles are there that the tree does not have"))));
+    }
+    let (lost, waiting) = storage.without_leaf().await?;
+    if let Some(id) = lost {
+        let what = "it has no leaf, and does not wait for one: it was put in beside the log".to_owned();
+        return Ok(Err(Fault::Leafless { id, what }));
+    }
+    let contents = match contents(storage).await? {
+        Ok(contents) => contents,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    let unsigned = head.size - signed;
+    let open = if waiting > 0 || unsigned > 0 {
+        format!(" ({unsigned} not signed yet, {waiting} not in the tree yet)")
+    } else {
+        String::new()
+    };
+    Ok(Ok(format!("All {} entries{open} and {contents} contents fit", head.size)))
+}
+
+/// Each content is what its entry calls it.
+async fn contents(storage: &Storage) -> anyhow::Result<Result<u64, Fault>> {
+    let (mut after, mut count) = (Vec::new(), 0);
+    loop {
+        let page = storage.contents_after(&after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(Ok(count)) };
+        after.clone_from(&last.commitment);
+        for row in &page {
+            let made = <[u8; 32]>::try_from(row.salt.as_slice())
+                .ok()
+                .map(|salt| Commitment::new(&Salt(salt), &row.bytes));
+            if made.is_none_or(|made| made.0.as_bytes() != row.commitment.as_slice()) {
+                let commitment = row.commitment.iter().map(|byte| format!("{byte:02x}")).collect();
+                return Ok(Err(Fault::Content { request: row.request, commitment }));
+            }
+            count += 1;
+        }
+    }
+}
+
+/// The checkpoints in the order of their sizes, and the one that was kept elsewhere.
+struct Marks<'a> {
+    storage: &'a Storage,
+    next: VecDeque<Checkpoint>,
+    read: u64,
+    is_over: bool,
+    kept: Option<Mark>,
+}
+
+impl Marks<'_> {
+    /// The next of a tree of this size.
+    async fn next(&mut self, size: u64) -> anyhow::Result<Option<Mark>> {
+        if self.kept.as_ref().is_some_and(|(kept, ..)| *kept == size) {
+            return Ok(self.kept.take());
+        }
+        if self.next.is_empty() && !self.is_over {
+            self.next = self.storage.checkpoints(self.read, PAGE).await?.into();
+            self.is_over = self.next.is_empty();
+            self.read = self.next.back().map_or(self.read, |last| last.size);
+        }
+        // One of a size that was passed is of no leaf: it comes out as what it is.
+        let due = self.next.front().is_some_and(|next| next.size <= size);
+        Ok(due.then(|| self.next.pop_front()).flatten().map(|row| (row.size, row.note, Some(row.root))))
+    }
+
+    /// One that is left when all leaves were followed, of those that were there when it began.
+    async fn left(&mut self, size: u64) -> anyhow::Result<Option<Mark>> {
+        if let Some(kept) = self.kept.take() {
+            return Ok(Some(kept));
+        }
+        let now = self.storage.tree_head().await?.size.max(size);
+        let rest = self.storage.checkpoints(now, 1).await?;
+        Ok(rest.into_iter().next().map(|row| (row.size, row.note, Some(row.root))))
+    }
+}
