@@ -7,6 +7,7 @@
 pub mod bundle;
 mod list;
 pub mod note;
+pub mod proof;
 mod sequencer;
 mod story;
 #[cfg(test)]

@@ -13,6 +13,8 @@ use super::{
 
 /// The first line of a bundle.
 pub const MARK: &str = "quarterdeck.audit/v1";
+/// The first line of a proof: C2SP tlog-proof, "Format".
+pub const PROOF: &str = "c2sp.org/tlog-proof@v1";
 /// A longer line is no entry and no tile.
 const LONGEST: u64 = 16 << 20;
 
@@ -304,6 +306,40 @@ pub fn bundle(reader: &mut impl BufRead, mut progress: impl FnMut(u64)) -> Resul
         return Err(wrong(lines.number + 1, "something follows after the end"));
     }
     Ok(found)
+}
+
+/// Checks a proof of one entry (C2SP tlog-proof) that holds the entry as its extra data. Gives the entry's index, its
+/// bytes and the tree that was signed.
+pub fn proof(text: &[u8], key: &PublicKey) -> Result<(u64, String, Head), Fault> {
+    let wrong = |line: u64, what: &str| Fault::Line { line, what: what.to_owned() };
+    let text = std::str::from_utf8(text).map_err(|_| wrong(1, "it is not UTF-8"))?;
+    let (top, note) = text.split_once("\n\n").ok_or_else(|| wrong(1, "it has no checkpoint"))?;
+    let mut lines = top.split('\n');
+    if lines.next() != Some(PROOF) {
+        return Err(wrong(1, "this is no proof of an entry"));
+    }
+    let decoded = |text: &str| BASE64_STANDARD.decode(text).ok();
+    let entry_bytes = lines.next().and_then(|line| decoded(line.strip_prefix("extra ")?));
+    let body = entry_bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let body = body.ok_or_else(|| wrong(2, "it does not hold the entry"))?;
+    let index = lines.next().and_then(|line| number(line.strip_prefix("index ")?));
+    let index = index.ok_or_else(|| wrong(3, "it has no index"))?;
+    let hashes: Option<Vec<[u8; 32]>> = lines.map(|line| decoded(line)?.try_into().ok()).collect();
+    let hashes = hashes.ok_or_else(|| wrong(4, "a hash of the proof cannot be read"))?;
+    let opened = key.open(note).map_err(|error| Fault::Checkpoint { size: 0, what: error.to_string() })?;
+    if opened.signatures != 1 {
+        // Others' signatures cannot be checked with this key.
+        return Err(Fault::Checkpoint {
+            size: opened.head.size,
+            what: "it bears more than one signature".into(),
+        });
+    }
+    let head = opened.head;
+    let leaf = tree::leaf_hash(body.as_bytes());
+    tree::check_inclusion(&hashes, head.size, head.root, index, leaf)
+        .map_err(|error| Fault::Entry { index, what: error.to_string() })?;
+    entry(&body).map_err(|what| Fault::Entry { index, what })?;
+    Ok((index, body, head))
 }
 
 /// A tile's line after its first word.

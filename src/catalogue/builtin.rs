@@ -23,6 +23,15 @@ pub fn builtins() -> Vec<Arc<Command>> {
             &["audit", "audit 482"],
         ),
         builtin(
+            "prove",
+            "A file by which anybody can check that a request is on the signed record",
+            vec![Argument {
+                required: true,
+                ..optional("id", "the request's number", ArgumentType::Integer { min: 1, max: MAX_INTEGER })
+            }],
+            &["prove 482"],
+        ),
+        builtin(
             "status",
             "How a system is, or all of them",
             vec![optional("system", "the system", ArgumentType::System)],

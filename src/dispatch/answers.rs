@@ -126,6 +126,15 @@ impl Address {
         self.draft(step, Some(number), "m.room.message", content, Some(file))
     }
 
+    /// A proof that a request is on the record, as a file.
+    pub fn proof(&self, asked: RequestNumber, proved: RequestNumber, proof: &[u8]) -> OutboxDraft {
+        let step = format!("request/{asked}/proof");
+        let name = format!("{proved}.tlog-proof");
+        let content = render::file(&name, "text/plain", proof.len(), &self.place, &step);
+        let file = File { name, media_type: "text/plain".to_owned(), bytes: proof.to_vec() };
+        self.draft(step, Some(asked), "m.room.message", content, Some(file))
+    }
+
     /// A line in the main timeline, for those whose client hides threads. Nothing where the answer is there itself.
     pub fn timeline(&self, number: RequestNumber, message: &Message) -> Option<OutboxDraft> {
         if !matches!(self.place, Placement::Thread { .. }) {

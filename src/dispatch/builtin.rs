@@ -1,6 +1,6 @@
 //! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
 
-use super::{answers::PART, elevation, explain, pipeline::Asked, reload, speech};
+use super::{answers::PART, elevation, explain, pipeline::Asked, prove, reload, speech};
 use crate::{
     audit,
     catalogue::System,
@@ -95,6 +95,10 @@ async fn answer(
             Some(Value::Integer(number)) => story(asked, work, RequestNumber(*number)).await,
             _ => entries(asked, work).await,
         },
+        "prove" => match invocation.arguments.get("id") {
+            Some(Value::Integer(number)) => prove::prove(asked, work, RequestNumber(*number)).await,
+            _ => Ok(Message::plain().line([Span::text("Which request? Its number is missing.")])),
+        },
         "elevate" => elevation::give(asked, work, invocation).await,
         "status" => status(asked, work, row, text("system")).await,
         "why" => Ok(explain::why(asked, work, invocation)),
@@ -187,7 +191,7 @@ impl Asked<'_> {
 }
 
 /// Reading the log is on the log.
-fn reads(asked: &Asked<'_>, work: &mut Work, query: String) {
+pub(super) fn reads(asked: &Asked<'_>, work: &mut Work, query: String) {
     let event = Event::AuditRead { by: asked.sender.to_string(), query };
     work.append(Some(asked.number), Some(&asked.address.room), event);
 }

@@ -23,6 +23,7 @@ mod in_force;
 pub mod local;
 mod may;
 mod pipeline;
+mod prove;
 mod reactions;
 mod recovery;
 mod reload;

@@ -4,7 +4,7 @@ use jiff_sqlx::Timestamp as SqlTime;
 use ruma::OwnedRoomId;
 
 use super::{Checkpoint, Error, Storage, error::Doing as _};
-use crate::model::Timestamp;
+use crate::model::{RequestNumber, Timestamp};
 
 /// A leaf with its entry, as the rows have them. What is `None` is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,24 @@ impl Storage {
         .await
         .doing(DOING)?;
         Ok(rows.into_iter().map(i64::cast_unsigned).collect())
+    }
+
+    /// The last leaf of a request's entries in a tree of this size, with the entry's bytes.
+    pub async fn last_leaf_of(
+        &self,
+        request: RequestNumber,
+        size: u64,
+    ) -> Result<Option<(u64, String)>, Error> {
+        let row = sqlx::query!(
+            "SELECT l.index, e.body FROM entries e JOIN leaves l ON l.entry_id = e.id
+             WHERE e.request = $1 AND l.index < $2 ORDER BY l.index DESC LIMIT 1",
+            request.0,
+            size.cast_signed()
+        )
+        .fetch_optional(self.pool())
+        .await
+        .doing(DOING)?;
+        Ok(row.map(|row| (row.index.cast_unsigned(), row.body)))
     }
 
     /// Checkpoints of trees larger than `size`, in order.

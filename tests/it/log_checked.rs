@@ -242,15 +242,14 @@ async fn go_checks_what_is_served() {
     sealed(&world).await;
     let folder = TempDir::new().unwrap();
     let at = |path: &str| folder.path().join(path);
-    let served = async |path: &str| {
-        client().get(format!("http://{}/log/{path}", world.address())).send().await.unwrap()
-    };
-    let answer = served("checkpoint").await;
+    let served =
+        async |path: &str| client().get(format!("http://{}{path}", world.address())).send().await.unwrap();
+    let answer = served("/log/checkpoint").await;
     assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
     let note = answer.text().await.unwrap();
     let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
     let tile = Tile { level: 0, index: 0 }.path(size);
-    let hashes = served(&tile).await.bytes().await.unwrap();
+    let hashes = served(&format!("/log/{tile}")).await.bytes().await.unwrap();
     for wrong in [
         "tile/0/000",
         "tile/1/000.p/1",
@@ -258,7 +257,7 @@ async fn go_checks_what_is_served() {
         "tile/entries/000",
         &format!("tile/0/000.p/{}", size + 50),
     ] {
-        assert_eq!(served(wrong).await.status().as_u16(), 404, "{wrong}");
+        assert_eq!(served(&wrong.replacen("tile/", "/log/tile/", 1)).await.status().as_u16(), 404, "{wrong}");
     }
     let old: String = sqlx::query_scalar("SELECT note FROM checkpoints ORDER BY size LIMIT 1")
         .fetch_one(&world.sql())
@@ -290,6 +289,48 @@ async fn go_checks_what_is_served() {
     flipped[3] ^= 1;
     fs::write(at(&tile), flipped).unwrap();
     assert!(go(&folder, 2).unwrap_err().contains("inconsistent tile"));
+}
+
+#[tokio::test]
+async fn a_request_is_proved_to_whoever_has_the_key() {
+    let world = World::start().await;
+    let number = world.ask("!count one").await.number;
+    sealed(&world).await;
+    let answer = world.ask(&format!("!prove {number}")).await;
+    assert!(answer.body.contains("that are signed"), "{}", answer.body);
+    let file: Vec<u8> = sqlx::query_scalar("SELECT file_bytes FROM outbox WHERE file_name = $1")
+        .bind(format!("{number}.tlog-proof"))
+        .fetch_one(&world.sql())
+        .await
+        .unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("proof");
+    let verify = |bytes: &[u8], key: &[&str]| {
+        fs::write(&path, bytes).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+            .args(["audit", "verify"])
+            .args(key)
+            .arg(&path)
+            .env_clear()
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let key = public(&world).to_string();
+    let (well, said) = verify(&file, &["--key", &key]);
+    assert!(well && said.contains("\"type\":\"run.finished\""), "{said}");
+    let (well, said) = verify(&file, &[]);
+    assert!(!well && said.contains("--key"), "{said}");
+    let mut flipped = file.clone();
+    flipped[40] ^= 1;
+    assert!(!verify(&flipped, &["--key", &key]).0);
+    // What another room asked for, or nobody did, does not exist here; and that it was asked is on the record.
+    let none = world.ask(&format!("!prove {}", number + 1000)).await;
+    assert!(none.body.contains("There is no request"), "{}", none.body);
+    let read =
+        "SELECT count(*) FROM entries WHERE kind = 'audit.read' AND body LIKE '%the proof of request%'";
+    assert_eq!(world.count(read).await, 2);
 }
 
 /// Runs the program beside this file in the folder of what was served.

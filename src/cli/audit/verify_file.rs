@@ -1,6 +1,11 @@
 //! `quarterdeck audit verify FILE`: checks a bundle, with no database, no network, and nothing of what writes the log.
 
-use std::{fs::File, io::BufReader, path::Path, process::ExitCode};
+use std::{
+    fs::File,
+    io::{BufReader, Read as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 
@@ -9,6 +14,11 @@ use crate::audit::{note::PublicKey, verify};
 /// Checks the bundle in a file, and tells what is in it. `key` is the log's public key as the reader has it from elsewhere.
 pub(super) fn run(file: &Path, key: Option<&str>) -> anyhow::Result<ExitCode> {
     let known = key.map(PublicKey::read).transpose()?;
+    let mut mark = vec![0; verify::PROOF.len()];
+    let opened = File::open(file).with_context(|| format!("opening {}", file.display()))?;
+    if (&opened).read_exact(&mut mark).is_ok() && mark == verify::PROOF.as_bytes() {
+        return proof(file, known.as_ref());
+    }
     let opened = File::open(file).with_context(|| format!("opening {}", file.display()))?;
     let progress = |entries| eprintln!("{entries} entries fit");
     let found = match verify::bundle(&mut BufReader::new(opened), progress) {
@@ -38,4 +48,21 @@ pub(super) fn run(file: &Path, key: Option<&str>) -> anyhow::Result<ExitCode> {
         println!("Compare that with the key that you were given for this log: --key does.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Checks a proof of one entry, as `!prove` gives it. It holds no key.
+fn proof(file: &Path, key: Option<&PublicKey>) -> anyhow::Result<ExitCode> {
+    let key = key.context("a proof does not hold the log's key: give it with --key")?;
+    let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    match verify::proof(&text, key) {
+        Ok((index, entry, head)) => {
+            println!("{}: entry {index} of the {} that are signed by {key}:", file.display(), head.size);
+            println!("{entry}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(fault) => {
+            println!("{}: {fault}", file.display());
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }

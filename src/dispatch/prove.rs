@@ -1,0 +1,39 @@
+//! `!prove ID`: a file by which anybody can check that a request is on the record, with the log's public key alone.
+
+use super::pipeline::Asked;
+use crate::{
+    audit::{self, proof, tree},
+    model::{Message, RequestNumber, Span},
+    policy::{Action, Decision},
+    storage::{Error, Work},
+};
+
+/// Answers with a proof of the request's last entry that is signed.
+pub async fn prove(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Result<Message, Error> {
+    let said = |text: String| Ok(Message::plain().line([Span::text(text)]));
+    if !matches!(asked.decide_action(Action::ReadAudit, work.now()), Decision::Permitted(_)) {
+        return said("The rules do not let you read the log here.".to_owned());
+    }
+    super::builtin::reads(asked, work, format!("the proof of request {number}"));
+    let storage = &asked.house.storage;
+    // A request of another room is none of this room's business, and does not even exist here.
+    let request = storage.request(number).await?.filter(|request| request.room == asked.address.room);
+    if request.is_none() {
+        return said(format!("There is no request {number} in this room."));
+    }
+    let signed = storage.last_checkpoint().await?;
+    let size = signed.as_ref().map_or(0, |last| last.size);
+    let leaf = storage.last_leaf_of(number, size).await?;
+    let (Some(last), Some((index, body))) = (signed, leaf) else {
+        return said(format!("Nothing of {number} is signed yet. Ask again in a second."));
+    };
+    let unreadable =
+        |error: tree::Error| Error::Unreadable { what: "the log's tree", reason: error.to_string() };
+    let needed = tree::needed_for_inclusion(size, index).map_err(unreadable)?;
+    let inclusion = audit::tiles(storage, size, needed).await?.inclusion(index).map_err(unreadable)?;
+    let text = proof::text(index, &body, &inclusion, &last.note);
+    work.send(asked.address.proof(asked.number, number, text.as_bytes()));
+    said(format!(
+        "The last entry of {number} is number {index} of the {size} that are signed. The file shows it, to whoever has the log's key."
+    ))
+}
