@@ -195,7 +195,8 @@ struct Read {
 fn entry(body: &str) -> Result<Read, String> {
     let value: CanonicalJsonValue =
         serde_json::from_str(body).map_err(|error| format!("it is no JSON: {error}"))?;
-    if value.to_string() != body {
+    let canonical = value.to_string();
+    if canonical != body {
         return Err("it is not canonical JSON".to_owned());
     }
     let Some(object) = value.as_object() else { return Err("it is no object".to_owned()) };
@@ -294,7 +295,7 @@ pub fn bundle(reader: &mut impl BufRead, mut progress: impl FnMut(u64)) -> Resul
             return Err(fault("another entry has its id"));
         }
         found.entries += 1;
-        if found.entries % 10_000 == 0 {
+        if found.entries.is_multiple_of(10_000) {
             progress(found.entries);
         }
         line = lines.next()?;

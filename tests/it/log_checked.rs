@@ -296,13 +296,13 @@ async fn a_request_is_proved_to_whoever_has_the_key() {
     let world = World::start().await;
     let number = world.ask("!count one").await.number;
     sealed(&world).await;
-    let answer = world.ask(&format!("!prove {number}")).await;
+    let asked = world.alice.say(&world.room, &format!("!prove {number}")).await;
+    let answer = world.alice.outcome(&world.bot(), &asked).await;
     assert!(answer.body.contains("that are signed"), "{}", answer.body);
-    let file: Vec<u8> = sqlx::query_scalar("SELECT file_bytes FROM outbox WHERE file_name = $1")
-        .bind(format!("{number}.tlog-proof"))
-        .fetch_one(&world.sql())
-        .await
-        .unwrap();
+    let file = world.alice.answer_that(&world.bot(), &asked, |it| it["content"]["msgtype"] == "m.file").await;
+    assert_eq!(file["content"]["filename"], format!("{number}.tlog-proof"));
+    let address = file["content"]["url"].as_str().unwrap().strip_prefix("mxc://").unwrap();
+    let file = world.alice.download(address).await.into_bytes();
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("proof");
     let verify = |bytes: &[u8], key: &[&str]| {

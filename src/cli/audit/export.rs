@@ -94,7 +94,7 @@ impl Export {
             rest = &rest[rest.partition_point(|index| *index <= end)..];
         }
         out.write_all(bundle::end(indexes.len() as u64).as_bytes())?;
-        out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+        out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
         println!("Wrote {} entries to {}. Check it with:", indexes.len(), self.file.display());
         println!("  quarterdeck audit verify {} --key {key}", self.file.display());
         Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use crate::{
         note::PublicKey,
         verify::{Claim, Fault, Walk},
     },
-    model::{Commitment, Salt},
+    model::{Commitment, Digest, Salt},
     storage::{Checkpoint, Storage},
 };
 
@@ -151,7 +151,9 @@ async fn contents(storage: &Storage) -> anyhow::Result<Result<u64, Fault>> {
                 .ok()
                 .map(|salt| Commitment::new(&Salt(salt), &row.bytes));
             if made.is_none_or(|made| made.0.as_bytes() != row.commitment.as_slice()) {
-                let commitment = row.commitment.iter().map(|byte| format!("{byte:02x}")).collect();
+                let commitment = <[u8; 32]>::try_from(row.commitment.as_slice())
+                    .map(|bytes| Digest::from_bytes(bytes).to_string())
+                    .unwrap_or_default();
                 return Ok(Err(Fault::Content { request: row.request, commitment }));
             }
             count += 1;
