@@ -85,7 +85,7 @@ impl Options {
         let versions = Versions::new(self.ops.clone(), read, settings.clone());
         let first =
             versions.at_start(&storage).await.with_context(|| format!("loading {}", self.ops.display()))?;
-        storage.keep_version(first.loading(None)).await?;
+        storage.keep_version(first.loading()).await?;
         storage.replace_documents(&first.in_force.ops.documents).await?;
         executor.replace_secrets(Secrets::new(first.in_force.ops.secrets.clone()));
         let current = Current::new(first.in_force);

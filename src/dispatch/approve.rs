@@ -118,7 +118,7 @@ async fn weigh(
         return Ok(not("team", &format!("cannot approve this: not in {teams}."), Some(&wait)));
     };
     let given = Approval { approver: word.by.to_owned(), event_id: word.event_id.to_owned(), digest };
-    work.approve(request.number, &given, &word.standing.elevated).await?;
+    work.approve(&permit, request.number, &given, &word.standing.elevated).await?;
     asked.granted.approvals.insert(given.approver);
     let message = match after {
         Decision::Permitted(start) => {

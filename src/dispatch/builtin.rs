@@ -32,7 +32,7 @@ pub async fn conclude(
         return Box::pin(reload::conclude(asked, work, permit, invocation)).await;
     }
     // That it failed is said of the answer itself: `!audit` may well tell of something that failed.
-    let (message, failed) = match answer(asked, &mut work, row, invocation).await {
+    let (message, failed) = match answer(asked, &mut work, row, (&permit, invocation)).await {
         Ok(message) => (message, false),
         Err(error) if error.is_away() || matches!(error, Error::NotAlone) => return Err(error),
         Err(error) => {
@@ -70,8 +70,12 @@ async fn answer(
     asked: &Asked<'_>,
     work: &mut Work,
     row: &InboxRow,
-    invocation: &Invocation,
+    (permit, invocation): (&Permit, &Invocation),
 ) -> Result<Message, Error> {
+    // What is answered is what was decided.
+    if !permit.is_for(invocation) {
+        return Err(Error::ForeignPermit { number: asked.number });
+    }
     let ops = &asked.in_force.ops;
     let text = |name: &str| match invocation.arguments.get(name) {
         Some(Value::Text(text) | Value::System(text)) => Some(text.as_str()),
@@ -99,7 +103,7 @@ async fn answer(
             Some(Value::Integer(number)) => prove::prove(asked, work, RequestNumber(*number)).await,
             _ => Ok(Message::plain().line([Span::text("Which request? Its number is missing.")])),
         },
-        "elevate" => elevation::give(asked, work, invocation).await,
+        "elevate" => elevation::give(asked, work, permit, invocation).await,
         "status" => status(asked, work, row, text("system")).await,
         "why" => Ok(explain::why(asked, work, invocation)),
         "can" => explain::can(asked, work, invocation).await,

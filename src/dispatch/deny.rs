@@ -46,7 +46,7 @@ pub async fn deny(
         work.send(asked.address.answer(request.number, State::Denied, &message, Loudness::Text));
         ended("denied");
     }
-    Ok(Heard::Counts(permit, said::done("Refused", request.number)))
+    Ok(Heard::Counts(Some(permit), said::done("Refused", request.number)))
 }
 
 /// Drops a request that waits or is queued, or has a running one stopped.
@@ -65,11 +65,11 @@ pub async fn cancel(
         Err(heard) => return Ok(*heard),
     };
     if request.state == State::Running {
-        work.wish_to_cancel(request.number, word.by).await?;
-        return Ok(Heard::Counts(permit, said::stopping(request.number)));
+        work.wish_to_cancel(&permit, request.number).await?;
+        return Ok(Heard::Counts(Some(permit), said::stopping(request.number)));
     }
     cancel_before_start(asked, work, docket, word).await?;
-    Ok(Heard::Counts(permit, said::done("Cancelled", request.number)))
+    Ok(Heard::Counts(Some(permit), said::done("Cancelled", request.number)))
 }
 
 async fn cancel_before_start(
@@ -98,7 +98,7 @@ fn may(
     word: &Word<'_>,
     cancels: bool,
     work: &Work,
-) -> Result<Option<Permit>, Box<Heard>> {
+) -> Result<Permit, Box<Heard>> {
     if !asked.in_force.admits(asked.room, word.by.server_name()) {
         return Err(Box::new(Heard::Silent("server")));
     }
@@ -111,13 +111,13 @@ fn may(
     let first =
         if cancels { ask(Action::Cancel { of, requester }) } else { ask(Action::Deny { of, requester }) };
     let refusal = match first {
-        Decision::Permitted(permit) => return Ok(Some(permit)),
+        Decision::Permitted(permit) => return Ok(permit),
         Decision::Refused(refusal) => refusal,
         Decision::Waits(_) => return Err(refused(word, cancels, None)),
     };
     let may_approve = !cancels && refusal.why == Why::NothingPermits && word.by != requester;
     if may_approve && let Decision::Permitted(permit) = ask(Action::Approve { of, requester }) {
-        return Ok(Some(permit));
+        return Ok(permit);
     }
     Err(refused(word, cancels, Some(refusal)))
 }

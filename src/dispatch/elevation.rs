@@ -13,6 +13,7 @@ use super::{
 use crate::{
     catalogue::{self, Settings},
     model::{Invocation, Message, Span, StateMark, Value},
+    policy::Permit,
     storage::{Error, Over, Work},
 };
 
@@ -78,14 +79,19 @@ pub fn fault(asked: &Asked<'_>, invocation: &Invocation) -> Option<No> {
 }
 
 /// Gives what was permitted.
-pub async fn give(asked: &Asked<'_>, work: &mut Work, invocation: &Invocation) -> Result<Message, Error> {
+pub async fn give(
+    asked: &Asked<'_>,
+    work: &mut Work,
+    permit: &Permit,
+    invocation: &Invocation,
+) -> Result<Message, Error> {
     let Some(wanted) = Wanted::of(invocation) else { return Ok(Message::plain()) };
     // The folder may have changed while it waited for approval.
     if let Some(fault) = wanted.fault(asked) {
         return Ok(fault);
     }
     let until = work.now() + SignedDuration::from_secs(wanted.seconds);
-    work.elevate(asked.number, &asked.address.room, asked.sender, wanted.team, until, wanted.reason).await?;
+    work.elevate(permit, asked.number, &asked.address.room, wanted.team, until, wanted.reason).await?;
     Ok(Message::marked(StateMark::Succeeded).line([
         Span::strong(asked.sender.as_str()),
         Span::text(" is in the team "),

@@ -102,8 +102,7 @@ pub async fn conclude(
         Err(error) => (said::not_loaded(&error), None),
         Ok(version) => {
             let changes = changes::between(&house.current.get(), &version.in_force);
-            let by = asked.sender.to_owned();
-            let changed = work.keep_version(version.loading(Some(&by))).await?;
+            let changed = work.keep_version(&permit, version.loading()).await?;
             (said::in_force(&version, changes, changed), Some(version))
         }
     };
@@ -157,7 +156,7 @@ pub async fn at_a_signal(house: &Arc<House>) -> Result<(), NotLoaded> {
             "these settings differ and count after a restart only"
         );
     }
-    let changed = house.storage.keep_version(version.loading(None)).await?;
+    let changed = house.storage.keep_version(version.loading()).await?;
     let message = said::in_force(&version, changes, changed);
     Point::AfterReloadCommit.pass();
     let in_force = put_in_force(house, version).await;

@@ -82,13 +82,13 @@ fn told(mistakes: &[Mistake]) -> String {
 
 impl Version {
     /// As `storage` wants to know it.
-    pub fn loading<'a>(&'a self, by: Option<&'a ruma::OwnedUserId>) -> Loading<'a> {
+    pub fn loading(&self) -> Loading<'_> {
         Loading {
             ops: &self.in_force.ops,
             rules: self.in_force.rules.digest(),
             reference: self.reference.as_deref(),
             signer: self.signer.as_deref(),
-            by,
+            by: None,
         }
     }
 

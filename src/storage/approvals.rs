@@ -7,7 +7,10 @@ use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId};
 use jiff_sqlx::Timestamp as SqlTime;
 
 use super::{Error, Work, error::Doing as _, requests::digest};
-use crate::model::{Digest, Event, RequestNumber};
+use crate::{
+    model::{Digest, Event, RequestNumber},
+    policy::Permit,
+};
 
 /// An approval that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +46,19 @@ impl Work {
         rows.into_iter().map(|row| approval(row.approver, row.event_id, row.digest)).collect()
     }
 
-    /// Notes an approval, and records it. The caller has seen to it that the giver has no other that stands.
+    /// Notes an approval, and records it: by the one whom the rules permitted to give it. The caller has seen to it that the giver has no other that stands.
     /// `elevated`: the teams that the giver is in for a while.
     pub async fn approve(
         &mut self,
+        permit: &Permit,
         number: RequestNumber,
         given: &Approval,
         elevated: &BTreeSet<String>,
     ) -> Result<(), Error> {
         let Approval { approver, event_id, digest } = given;
+        if permit.principal() != approver {
+            return Err(Error::ForeignPermit { number });
+        }
         sqlx::query!(
             "INSERT INTO approvals (request, approver, event_id, digest, given_at) VALUES ($1, $2, $3, $4, $5)",
             number.0,

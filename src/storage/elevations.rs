@@ -1,11 +1,14 @@
 //! Membership of a team for a while: given, counted while its time lasts, ended.
 
 use jiff_sqlx::Timestamp as SqlTime;
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId};
 use sqlx::PgConnection;
 
 use super::{ContentKind, Error, OutboxDraft, OutboxRow, Storage, Work, error::Doing as _, sheaf::Sheaf};
-use crate::model::{Event, RequestNumber, Timestamp};
+use crate::{
+    model::{Event, RequestNumber, Timestamp},
+    policy::Permit,
+};
 
 /// An elevation whose time is over.
 #[derive(Debug, Clone)]
@@ -21,18 +24,18 @@ pub struct Over {
 }
 
 impl Work {
-    /// Puts somebody into a team until a time, and records it.
+    /// Puts somebody into a team until a time, and records it: the one whom the rules permitted to ask for it.
     pub async fn elevate(
         &mut self,
+        permit: &Permit,
         number: RequestNumber,
         room: &ruma::RoomId,
-        user: &UserId,
         team: &str,
         until: Timestamp,
         reason: &str,
     ) -> Result<(), Error> {
         self.put_down_request().await?;
-        let now = self.now;
+        let (user, now) = (permit.principal(), self.now);
         sqlx::query!(
             "INSERT INTO elevations (request, user_id, team, room_id, given_at, until) VALUES ($1, $2, $3, $4, $5, $6)",
             number.0,

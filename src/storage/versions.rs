@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff_sqlx::Timestamp as SqlTime;
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 use sqlx::PgConnection;
 
 use super::{Arrival, Error, Storage, Work, error::Doing as _, inbox::enqueue, sheaf::Sheaf};
 use crate::{
     catalogue::{self, Ops},
     model::{Digest, Event, Timestamp},
+    policy::Permit,
 };
 
 /// The source of the row that tells of people who were taken out of a team, and its lane.
@@ -29,7 +30,7 @@ pub struct Loading<'a> {
     /// Whose signature the commit bears.
     pub signer: Option<&'a str>,
     /// Who has it loaded, where a person does from a room.
-    pub by: Option<&'a OwnedUserId>,
+    pub by: Option<&'a UserId>,
 }
 
 /// The version that the log names last.
@@ -69,8 +70,10 @@ impl Storage {
 }
 
 impl Work {
-    /// As [`Storage::keep_version`], in this work's commit: the version may come into force once that is confirmed.
-    pub async fn keep_version(&mut self, loading: Loading<'_>) -> Result<bool, Error> {
+    /// As [`Storage::keep_version`], in this work's commit, for the one whom the rules permitted it: the version may come into
+    /// force once that is confirmed.
+    pub async fn keep_version(&mut self, permit: &Permit, loading: Loading<'_>) -> Result<bool, Error> {
+        let loading = Loading { by: Some(permit.principal()), ..loading };
         let (mut sheaf, now) = (std::mem::take(&mut self.sheaf), self.now);
         let kept = keep(self.tx()?, &mut sheaf, now, loading).await;
         self.sheaf = sheaf;
@@ -145,7 +148,7 @@ async fn keep(
             commit: ops.commit.clone(),
             reference: reference.map(str::to_owned),
             signer: signer.map(str::to_owned),
-            by: by.cloned(),
+            by: by.map(ToOwned::to_owned),
         },
     );
     if let Some(last) = last {

@@ -10,7 +10,10 @@ use super::{
     error::Doing as _,
     requests::{RequestColumns, digest, read_request},
 };
-use crate::model::{Digest, Event, Invocation, RequestNumber, State, Timestamp};
+use crate::{
+    model::{Digest, Event, Invocation, RequestNumber, State, Timestamp},
+    policy::Permit,
+};
 
 /// The source of rows that a due time puts into the inbox.
 pub const TIMER: &str = "timer";
@@ -291,10 +294,11 @@ impl Work {
         Ok(if on_its_way { Prompt::PerhapsOnItsWay } else { Prompt::None })
     }
 
-    /// Notes that somebody wants a running request stopped, records it, and tells the instances. Says whether it was the first
-    /// to want it.
-    pub async fn wish_to_cancel(&mut self, number: RequestNumber, by: &UserId) -> Result<bool, Error> {
+    /// Notes that somebody, whom the rules permit it, wants a running request stopped, records it, and tells the instances.
+    /// Says whether it was the first to want it.
+    pub async fn wish_to_cancel(&mut self, permit: &Permit, number: RequestNumber) -> Result<bool, Error> {
         const DOING: &str = "noting a wish to cancel";
+        let by = permit.principal();
         let noted = sqlx::query!(
             "UPDATE requests SET cancel_requested_at = $2, cancel_requested_by = $3
              WHERE number = $1 AND state = 'running' AND cancel_requested_at IS NULL",

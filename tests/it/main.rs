@@ -13,6 +13,7 @@ mod coverage;
 mod crashes;
 mod docs;
 mod doctor;
+mod doors;
 mod elevation;
 mod emergency;
 mod executor;
