@@ -19,6 +19,7 @@ mod emergency;
 mod executor;
 mod federation;
 mod floors;
+mod forged;
 mod harness;
 mod identity;
 mod install;

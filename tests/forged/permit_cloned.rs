@@ -1,0 +1,5 @@
+use quarterdeck::policy::Permit;
+
+pub fn two(one: &Permit) -> Permit {
+    one.clone()
+}

@@ -1,0 +1,5 @@
+use quarterdeck::policy::Permit;
+
+pub fn twice(one: Permit) -> (Permit, Permit) {
+    (one, one)
+}

@@ -1,0 +1,5 @@
+use quarterdeck::policy::Permit;
+
+pub fn none_given() -> Permit {
+    Default::default()
+}

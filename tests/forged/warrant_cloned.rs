@@ -1,0 +1,5 @@
+use quarterdeck::storage::Warrant;
+
+pub fn two(one: &Warrant) -> Warrant {
+    one.clone()
+}

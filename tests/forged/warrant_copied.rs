@@ -1,0 +1,5 @@
+use quarterdeck::storage::Warrant;
+
+pub fn twice(one: Warrant) -> (Warrant, Warrant) {
+    (one, one)
+}

@@ -1,0 +1,5 @@
+use quarterdeck::storage::Warrant;
+
+pub fn none_given() -> Warrant {
+    Default::default()
+}
