@@ -62,7 +62,7 @@ fn refused(file: &str, libraries: &BTreeMap<String, PathBuf>, out: &Path) -> Opt
     let said = String::from_utf8(output.stderr).unwrap();
     (!output.status.success()).then(|| {
         let lines = said.lines().filter(|line| line.starts_with(file));
-        lines.map(|line| format!("{line}\n")).collect()
+        lines.flat_map(|line| [line, "\n"]).collect()
     })
 }
 
