@@ -46,7 +46,8 @@ enum Held {
 
 impl Storage {
     /// The connection that is always the same, or another where that is busy. To be given back with [`Near::keep`]
-    /// when its statement has succeeded; otherwise it is closed, whatever state it is in.
+    /// when its statement has succeeded; otherwise it is closed, whatever state it is in (another one goes back to the
+    /// pool, which tries it).
     pub(super) async fn near(&self, doing: &'static str) -> Result<Near<'_>, Error> {
         let slot = &self.inner.near;
         if let Some(near) = slot.take().await {
