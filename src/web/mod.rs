@@ -59,6 +59,11 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         ("quarterdeck_transactions_total", "Transactions that the homeserver delivered and that were stored"),
         ("quarterdeck_events_malformed_total", "Events that could not be read; kept raw and passed over"),
         ("quarterdeck_outbox_parked_total", "Messages given up for a reason that waiting does not mend"),
+        ("quarterdeck_checkpoints_total", "Checkpoints of the log that were signed"),
+        (
+            "quarterdeck_log_refused_total",
+            "Times that the log's tree was not signed, because it does not fit",
+        ),
     ] {
         metrics::describe_counter!(name, words);
     }
@@ -74,7 +79,7 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         metrics::describe_gauge!(name, words);
     }
     // A counter that nothing has moved yet is 0, not absent.
-    for name in ["transactions_total", "events_malformed_total", "outbox_parked_total"] {
+    for name in ["transactions_total", "events_malformed_total", "outbox_parked_total", "log_refused_total"] {
         metrics::counter!(format!("quarterdeck_{name}")).absolute(0);
     }
     Ok(handle)

@@ -124,10 +124,12 @@ fn nothing_is_run_but_by_a_warrant() {
     assert!(run["run"].contains("warrant: Warrant"), "{}", run["run"]);
     demand(
         "the executor",
-        "Warrant",
+        // The word alone would also be that of a pending one.
+        "warrant: Warrant",
         &run,
         &[
             ("is made, told of secrets, and made ready", &["new", "replace_secrets", "warm"]),
+            ("makes a child ready that runs nothing until `run` brings the warrant", &["poise"]),
             ("looks at, ends or forgets what was started", &["probe", "leftovers", "end_leftover", "forget"]),
         ],
     );
