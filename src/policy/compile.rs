@@ -2,18 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cedar_policy::{EntityUid, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, Validator};
+use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode, Validator};
 use jiff::tz::TimeZone;
 
 use super::{
-    counted, inputs, lint,
+    inputs, lint,
     names::{LEADS, RESERVED_ACTIONS, TOTAL},
     prove,
     read::{self, Read, Rule},
     rehearse,
-    scene::{self, Scenes},
-    schema,
-    scope::Reach,
+    scene::{self, Reaching, Scenes},
+    schema, seen,
     shape::Shapes,
     warn,
     world::World,
@@ -43,7 +42,7 @@ pub struct Rules {
     /// The entities that conditions of rules name: a rule can get to them from nowhere else.
     pub(super) literals: Vec<EntityUid>,
     /// How far each rule reaches by its scope alone.
-    pub(super) reaches: Vec<(PolicyId, Reach)>,
+    pub(super) reaches: Vec<Reaching>,
     /// What of the rules the latest questions were about.
     pub(super) scenes: Scenes,
     /// What the arguments of each command must be.
@@ -152,7 +151,7 @@ impl Rules {
         let (permits, reaches) = (permits_of(&policies), scene::reaches(&policies));
         let no_approvals = inputs::no_approvals(&groups);
         // Questions are asked under the same schema without the counts that nobody reads.
-        let counted = counted::counted(&policies, &groups);
+        let counted = seen::counted(&policies, &groups);
         let lean = Schema::from_cedarschema_str(&schema::generate(ops, &counted));
         let (schema, counted) = lean.map_or((schema, groups.clone()), |(lean, _)| (lean, counted));
         let mut compiled = Self {

@@ -189,7 +189,7 @@ fn push_arguments(text: &mut String, arguments: &BTreeMap<String, Value>) -> Res
             Value::System(key) => push_entity(text, &SYSTEM.to_string(), key),
             // A set has an order of Cedar's own, and nothing twice.
             Value::List(_) => {
-                let set = Context::from_pairs([(name.clone(), argument(value, &mut Vec::new()))]);
+                let set = Context::from_pairs([(name.clone(), argument(value))]);
                 let set = set.map_err(|error| error.to_string())?;
                 let json = set.to_json_value().map_err(|error| error.to_string())?;
                 push(text, &json[name]);

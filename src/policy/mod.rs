@@ -15,7 +15,6 @@
 
 mod access;
 mod compile;
-mod counted;
 mod decide;
 mod explain;
 mod inputs;
@@ -30,6 +29,7 @@ mod request;
 mod scene;
 mod schema;
 mod scope;
+mod seen;
 mod shape;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use super::{
     inputs::At,
     names::{self, APPROVE, CANCEL, DENY, READ_AUDIT, READ_OUTPUT, TOTAL},
     scene::Scene,
+    seen::Seen,
 };
 use crate::{
     catalogue::Effect,
@@ -62,6 +63,16 @@ impl<'a> Question<'a> {
 }
 
 impl Question<'_> {
+    /// The entities that it names beside principal, action and resource.
+    fn names(&self) -> Vec<EntityUid> {
+        let mut named = vec![names::room(self.room)];
+        for value in self.action.arguments().into_iter().flat_map(BTreeMap::values) {
+            named_by(value, &mut named);
+        }
+        named.extend(self.action.of_request().map(|of| names::user(of.requester.as_str())));
+        named
+    }
+
     /// The digest of what leave is given for.
     pub(super) fn digest(&self) -> Digest {
         self.said.map_or_else(|| self.action.digest(self.room), Invocation::digest)
@@ -246,39 +257,63 @@ impl Rules {
     /// Why the question cannot be asked at all, in words.
     pub(super) fn ask(&self, question: &Question<'_>) -> Result<Asked, String> {
         let (action, resource) = self.target(question)?;
-        let room = names::room(question.room);
-        let at = At::new(question.now, &self.zone);
-        let mut named = vec![room.clone()];
-        let mut context = vec![("room".to_owned(), RestrictedExpression::new_entity_uid(room))];
-        if question.action.knows_circumstances() {
-            context.push(("time".to_owned(), time(&at)?));
-            context.push(("approvals".to_owned(), self.approvals(question)?));
-            context.push(("confirmed".to_owned(), RestrictedExpression::new_bool(question.confirmed)));
-        }
-        if let Some(arguments) = question.action.arguments() {
-            let arguments =
-                arguments.iter().map(|(name, value)| (name.clone(), argument(value, &mut named))).collect();
-            context.push(("arguments".to_owned(), record(arguments)?));
-        }
-        if let Some(OfRequest { command, requester }) = question.action.of_request() {
-            let (effect, requester) = (self.effect(command), names::user(requester.as_str()));
-            context.extend([
-                ("command".to_owned(), RestrictedExpression::new_string(command.to_owned())),
-                ("effect".to_owned(), RestrictedExpression::new_string(effect.name().to_owned())),
-                ("requester".to_owned(), RestrictedExpression::new_entity_uid(requester.clone())),
-            ]);
-            named.push(requester);
-        }
-
-        let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
+        let named = question.names();
         let scene = self.scene(question, action, resource, named)?;
+        let at = At::new(question.now, &self.zone);
         let inputs = self.inputs(question, &scene, &at)?;
-        let schema = (!self.shapes.fits(&question.action)).then_some(&self.schema);
+        let fits = self.shapes.fits(&question.action);
+        // What no rule looks at changes no verdict; Cedar, where it is to find a fault, is shown everything.
+        let context = if fits {
+            self.context_of(question, &at, &scene.seen)
+        } else {
+            self.whole_context(question, &at)
+        }?;
+        let schema = (!fits).then_some(&self.schema);
         let [principal, action, resource] =
             [&scene.principal, &scene.action, &scene.resource].map(EntityUid::clone);
         let request =
             Request::new(principal, action, resource, context, schema).map_err(|error| error.to_string())?;
         Ok(Asked { request, scene, inputs })
+    }
+
+    /// The context of a question, whole.
+    ///
+    /// # Errors
+    ///
+    /// Why Cedar does not take it, in words.
+    pub(super) fn whole_context(&self, question: &Question<'_>, at: &At) -> Result<Context, String> {
+        self.context_of(question, at, &Seen::everything())
+    }
+
+    /// As much of the context of a question as is looked at.
+    fn context_of(&self, question: &Question<'_>, at: &At, seen: &Seen) -> Result<Context, String> {
+        let mut context = Vec::new();
+        let mut member = |name: &str, value: &dyn Fn() -> Result<RestrictedExpression, String>| {
+            if seen.member(name) {
+                context.push((name.to_owned(), value()?));
+            }
+            Ok::<_, String>(())
+        };
+        member("room", &|| Ok(RestrictedExpression::new_entity_uid(names::room(question.room))))?;
+        if question.action.knows_circumstances() {
+            member("time", &|| time(at, seen))?;
+            member("approvals", &|| self.approvals(question))?;
+            member("confirmed", &|| Ok(RestrictedExpression::new_bool(question.confirmed)))?;
+        }
+        if let Some(arguments) = question.action.arguments() {
+            let bound = || arguments.iter().map(|(name, value)| (name.clone(), argument(value)));
+            member("arguments", &|| record(bound().collect()))?;
+        }
+        if let Some(OfRequest { command, requester }) = question.action.of_request() {
+            member("command", &|| Ok(RestrictedExpression::new_string(command.to_owned())))?;
+            member("effect", &|| {
+                Ok(RestrictedExpression::new_string(self.effect(command).name().to_owned()))
+            })?;
+            member("requester", &|| {
+                Ok(RestrictedExpression::new_entity_uid(names::user(requester.as_str())))
+            })?;
+        }
+        Context::from_pairs(context).map_err(|error| error.to_string())
     }
 
     /// What a command does to the world. Of one that is no more the worst is to be thought.
@@ -310,33 +345,48 @@ fn record(pairs: Vec<(String, RestrictedExpression)>) -> Result<RestrictedExpres
     RestrictedExpression::new_record(pairs).map_err(|error| error.to_string())
 }
 
-/// An argument's value; the entities it names are added to `named`.
-pub(super) fn argument(value: &Value, named: &mut Vec<EntityUid>) -> RestrictedExpression {
-    let mut entity = |uid: EntityUid| {
-        named.push(uid.clone());
-        RestrictedExpression::new_entity_uid(uid)
-    };
+/// An argument's value.
+pub(super) fn argument(value: &Value) -> RestrictedExpression {
     match value {
         Value::Text(text) | Value::Choice(text) => RestrictedExpression::new_string(text.clone()),
         Value::Integer(number) => RestrictedExpression::new_long(*number),
         Value::Boolean(yes) => RestrictedExpression::new_bool(*yes),
         Value::Duration(seconds) => RestrictedExpression::new_duration(format!("{seconds}s")),
-        Value::User(id) => entity(names::user(id.as_str())),
+        Value::User(id) => RestrictedExpression::new_entity_uid(names::user(id.as_str())),
         Value::Room(id) => RestrictedExpression::new_string(id.to_string()),
-        Value::System(key) => entity(names::system(key)),
-        Value::List(values) => RestrictedExpression::new_set(
-            values.iter().map(|value| argument(value, named)).collect::<Vec<_>>(),
-        ),
+        Value::System(key) => RestrictedExpression::new_entity_uid(names::system(key)),
+        Value::List(values) => RestrictedExpression::new_set(values.iter().map(argument).collect::<Vec<_>>()),
     }
 }
 
-fn time(at: &At) -> Result<RestrictedExpression, String> {
-    record(vec![
-        ("now".to_owned(), RestrictedExpression::new_datetime(at.now.clone())),
-        ("weekday".to_owned(), RestrictedExpression::new_string(at.weekday.to_owned())),
-        ("hour".to_owned(), RestrictedExpression::new_long(at.hour)),
-        ("minute".to_owned(), RestrictedExpression::new_long(at.minute)),
-    ])
+/// The entities that an argument names.
+fn named_by(value: &Value, named: &mut Vec<EntityUid>) {
+    match value {
+        Value::User(id) => named.push(names::user(id.as_str())),
+        Value::System(key) => named.push(names::system(key)),
+        Value::List(values) => values.iter().for_each(|value| named_by(value, named)),
+        Value::Text(_)
+        | Value::Choice(_)
+        | Value::Integer(_)
+        | Value::Boolean(_)
+        | Value::Duration(_)
+        | Value::Room(_) => {}
+    }
+}
+
+/// As much of a time as is looked at.
+fn time(at: &At, seen: &Seen) -> Result<RestrictedExpression, String> {
+    let mut fields = Vec::new();
+    let mut field = |name: &str, value: &dyn Fn() -> RestrictedExpression| {
+        if seen.field("time", name) {
+            fields.push((name.to_owned(), value()));
+        }
+    };
+    field("now", &|| RestrictedExpression::new_datetime(at.now.clone()));
+    field("weekday", &|| RestrictedExpression::new_string(at.weekday.to_owned()));
+    field("hour", &|| RestrictedExpression::new_long(at.hour));
+    field("minute", &|| RestrictedExpression::new_long(at.minute));
+    record(fields)
 }
 
 /// The names of `context.time.weekday`.

@@ -17,7 +17,7 @@ use std::{
 use cedar_policy::{Effect, Entities, EntityUid, Policy, PolicyId, PolicySet};
 use ruma::OwnedUserId;
 
-use super::{Question, Rules, inputs, names, scope::Reach};
+use super::{Question, Rules, inputs, names, scope::Reach, seen::Seen};
 
 /// How many scenes are kept at once.
 const MOST: usize = 256;
@@ -35,6 +35,8 @@ pub(super) struct Scene {
     pub(super) policies: PolicySet,
     /// The permits among them.
     pub(super) permits: PolicySet,
+    /// What of the context they look at.
+    pub(super) seen: Seen,
     /// Principal, action and resource, for the record.
     pub(super) named: String,
     /// The entities in Cedar's JSON, with commas between, for the record.
@@ -102,9 +104,11 @@ impl Rules {
         let (action, resource) = (key.action.clone(), key.resource.clone());
         let person =
             (names::user(key.principal.as_str()), self.world.groups_with(&key.principal, &key.elevated));
-        let fits = |reach: &Reach| reach.covers(&person, &action, &resource, &self.world);
-        let fitting = self.reaches.iter().filter(|(_, reach)| fits(reach));
-        let policies: Vec<&Policy> = fitting.filter_map(|(id, _)| self.policies.policy(id)).collect();
+        let fits = |rule: &&Reaching| rule.reach.covers(&person, &action, &resource, &self.world);
+        let fitting: Vec<_> = self.reaches.iter().filter(fits).collect();
+        let seen = fitting.iter().fold(Seen::default(), |seen, rule| seen.and(&rule.seen));
+        let policies: Vec<&Policy> =
+            fitting.iter().filter_map(|rule| self.policies.policy(&rule.id)).collect();
         let permits = policies.iter().filter(|policy| policy.effect() == Effect::Permit);
         let set = |policies: Vec<&Policy>| {
             PolicySet::from_policies(policies.into_iter().cloned()).map_err(|error| error.to_string())
@@ -117,13 +121,36 @@ impl Rules {
         let entities = Entities::from_entities(slice, None).map_err(|error| error.to_string())?;
         let named = inputs::named(&person.0, &action, &resource);
         let recorded = recorded.join(",");
-        Ok(Scene { principal: person.0, action, resource, entities, policies, permits, named, recorded })
+        Ok(Scene {
+            principal: person.0,
+            action,
+            resource,
+            entities,
+            policies,
+            permits,
+            seen,
+            named,
+            recorded,
+        })
     }
 }
 
+/// How far a rule reaches, and what it sees there.
+#[derive(Debug, Clone)]
+pub(super) struct Reaching {
+    id: PolicyId,
+    reach: Reach,
+    seen: Seen,
+}
+
 /// Which rules reach how far, for all rules of a set.
-pub(super) fn reaches(policies: &PolicySet) -> Vec<(PolicyId, Reach)> {
-    policies.policies().map(|policy| (policy.id().clone(), Reach::of(policy))).collect()
+pub(super) fn reaches(policies: &PolicySet) -> Vec<Reaching> {
+    let reaching = |policy: &Policy| Reaching {
+        id: policy.id().clone(),
+        reach: Reach::of(policy),
+        seen: Seen::of(policy),
+    };
+    policies.policies().map(reaching).collect()
 }
 
 impl Scenes {

@@ -1,5 +1,5 @@
-//! What is spared in a decision changes none: the rules left out by their scope, the validation left out by the shape
-//! of a question, the scenes that are kept, and the record written without Cedar.
+//! What is spared in a decision changes none: the rules left out by their scope, what of the context none of the others
+//! looks at, the validation left out by the shape of a question, the scenes that are kept, and the record written without Cedar.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Invocation, Value},
-    policy::{Action, Decision, Question, Rules},
+    policy::{Action, Decision, Question, Rules, inputs::At},
 };
 
 const PEOPLE: &[&str] = &[
@@ -204,7 +204,8 @@ proptest! {
             let Ok(of) = rules.ask(&question) else { continue };
 
             let whole = |request: &Request, policies| verdict(request, policies, &of.scene.entities);
-            let (context, names) = (of.request.context().unwrap(), [&of.scene.principal, &of.scene.action, &of.scene.resource]);
+            let at = At::new(question.now, &rules.zone);
+            let (context, names) = (rules.whole_context(&question, &at).unwrap(), [&of.scene.principal, &of.scene.action, &of.scene.resource]);
             let [principal, action, resource] = names.map(Clone::clone);
             let strict = Request::new(principal, action, resource, context.clone(), Some(&rules.schema));
             prop_assert!(strict.is_ok(), "{:?}\n{:?}", strict.err(), asking);
