@@ -56,6 +56,8 @@ fn ended(ending: &Ending, took_ms: i64) -> String {
         Ending::Cancelled => format!("stopped{after}"),
         Ending::NotStarted { reason } => format!("not started, so nothing was changed: {reason}"),
         Ending::Interrupted => "interrupted: its outcome is not known".to_owned(),
+        Ending::Failed { reason } => format!("failed{after}: {reason}"),
+        Ending::Unknown { reason } => format!("its outcome is not known{after}: {reason}"),
     }
 }
 

@@ -11,7 +11,7 @@ use regex::Regex;
 use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{RuleTest, Settings};
+use super::{RuleTest, Settings, http::HttpRun};
 use crate::model::{Digest, Value};
 
 /// An ops folder: read whole, validated whole.
@@ -289,7 +289,6 @@ pub struct Run {
 
 /// The kinds of executor.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one a command, behind an `Arc`")]
 pub enum RunKind {
     /// Quarterdeck itself answers.
     Builtin,
@@ -311,6 +310,8 @@ pub enum RunKind {
         /// Its resource limits.
         limits: Limits,
     },
+    /// A request to a service.
+    Http(Box<HttpRun>),
 }
 
 impl RunKind {
@@ -319,6 +320,7 @@ impl RunKind {
         match self {
             Self::Builtin => "builtin",
             Self::Process { .. } => "process",
+            Self::Http(_) => "http",
         }
     }
 
@@ -329,6 +331,11 @@ impl RunKind {
             Self::Process { credentials, .. } => {
                 credentials.iter().map(|(variable, secret)| (variable.as_str(), secret.as_str())).collect()
             }
+            Self::Http(http) => http
+                .credentials
+                .iter()
+                .map(|(header, secret)| (header.as_str(), secret.secret.as_str()))
+                .collect(),
         }
     }
 
@@ -337,6 +344,7 @@ impl RunKind {
         match self {
             Self::Builtin => 0,
             Self::Process { limits, .. } => limits.output,
+            Self::Http(http) => http.answer_limit,
         }
     }
 }

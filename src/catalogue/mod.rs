@@ -6,6 +6,7 @@
 
 mod builtin;
 mod declared;
+pub mod http;
 mod links;
 mod load;
 mod mistake;
@@ -24,6 +25,7 @@ pub use declared::{
     AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join,
     Limits, Ops, PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
 };
+pub use http::HttpRun;
 pub use links::is_subject;
 pub use load::{load, load_kept};
 pub use mistake::{Mistake, Warning};

@@ -6,6 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod requests;
+
 /// A small folder in which everything is right.
 const GOOD: &[(&str, &str)] = &[
     ("quarterdeck.toml", "[homeserver]\nurl = \"http://127.0.0.1:8008\"\nname = \"example.org\"\n"),

@@ -14,7 +14,7 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::json;
 
 use crate::{
-    catalogue::{self, Command, Ops, Room, RunKind},
+    catalogue::{self, Command, Ops, Room, RunKind, http::HeaderSecret},
     command::{self, Line, Mistake, Parsed, Recognised},
     model::{Clock as _, SystemClock, Value},
     policy::{Action, Decision, Question, Refusal, Remedy, Rules, Wait, Why},
@@ -306,10 +306,28 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
             if let Some(user) = user {
                 writeln!(text, "  {:<16}{user}", "system user")?;
             }
-            writeln!(text, "  {:<16}{:#}", "timeout", run.timeout)?;
-            if let Some(lock) = command::lock(command, invocation) {
-                writeln!(text, "  {:<16}{lock}: one run at a time", "lock")?;
+        }
+        RunKind::Http(http) => match command::http_request(http, invocation) {
+            Ok(request) => {
+                writeln!(text, "\n{would}: {} {}", request.method, request.url)?;
+                for (name, value) in &request.headers {
+                    writeln!(text, "  {:<16}{name}: {value:?}", "header")?;
+                }
+                for (name, secret) in &http.credentials {
+                    let HeaderSecret { before, secret } = secret;
+                    writeln!(text, "  {:<16}{secret}, as {name}: {before}...", "secret")?;
+                }
+                if let Some(body) = &request.body {
+                    writeln!(text, "  {:<16}{body}", "body")?;
+                }
             }
+            Err(reason) => writeln!(text, "\nWould send nothing: {reason}")?,
+        },
+    }
+    if !matches!(run.kind, RunKind::Builtin) {
+        writeln!(text, "  {:<16}{:#}", "timeout", run.timeout)?;
+        if let Some(lock) = command::lock(command, invocation) {
+            writeln!(text, "  {:<16}{lock}: one run at a time", "lock")?;
         }
     }
     writeln!(text, "\nNothing was run.")

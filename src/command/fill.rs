@@ -27,7 +27,7 @@ pub fn argument_vector(command: &Command, invocation: &Invocation) -> Vec<String
         RunKind::Process { arguments, .. } => {
             arguments.iter().filter_map(|template| fill(template, invocation)).collect()
         }
-        RunKind::Builtin => Vec::new(),
+        RunKind::Builtin | RunKind::Http(_) => Vec::new(),
     }
 }
 

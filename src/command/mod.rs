@@ -9,6 +9,7 @@ mod bind;
 mod characters;
 mod fill;
 mod help;
+mod http;
 mod keyboard;
 mod mistake;
 mod parse;
@@ -24,6 +25,7 @@ mod validate;
 
 pub use fill::{argument_vector, fill, lock};
 pub use help::{May, commands, help};
+pub use http::{HttpRequest, http_request};
 pub use mistake::Mistake;
 pub use parse::{Parsed, parse};
 pub use pills::{Pill, Target};

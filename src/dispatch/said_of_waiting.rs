@@ -112,7 +112,7 @@ impl Prompt<'_> {
         let digest = [Span::text(" · digest "), Span::code(self.digest.short())];
         let mut spans = match &self.command.run.kind {
             RunKind::Builtin => vec![Span::text("Quarterdeck itself does it")],
-            RunKind::Process { program, credentials, user, .. } => {
+            RunKind::Process { program, user, .. } => {
                 let program = program.display().to_string();
                 let vector = command::argument_vector(self.command, self.invocation);
                 let words = std::iter::once(&program).chain(&vector);
@@ -122,13 +122,17 @@ impl Prompt<'_> {
                 if let Some(user) = user {
                     spans.push(Span::text(format!(" as {user}")));
                 }
-                for (index, secret) in credentials.values().enumerate() {
-                    spans.push(Span::text(if index == 0 { ", with secret " } else { ", " }));
-                    spans.push(Span::emphasis(secret.clone()));
-                }
                 spans
             }
+            RunKind::Http(http) => match command::http_request(http, self.invocation) {
+                Ok(request) => vec![Span::text("Sends "), Span::code(request.to_string())],
+                Err(reason) => vec![Span::text(format!("Sends nothing, because {reason}"))],
+            },
         };
+        for (index, (_, secret)) in self.command.run.kind.credentials().into_iter().enumerate() {
+            spans.push(Span::text(if index == 0 { ", with secret " } else { ", " }));
+            spans.push(Span::emphasis(secret));
+        }
         spans.extend(digest);
         spans
     }

@@ -72,6 +72,21 @@ pub fn outcome(
             )
             .line([Span::text(reason.clone())]),
         Ending::Interrupted => interrupted(prefix, number, &command.name, output),
+        Ending::Failed { reason } => {
+            let line = [Span::strong(format!("{name} failed")), Span::text(format!(": {reason}"))];
+            failed(prefix, StateMark::Failed, line, tail, command, number, output)
+        }
+        Ending::Unknown { reason } => {
+            let line = [
+                Span::strong(format!("{name} may have done its work, or not")),
+                Span::text(format!(": {reason}")),
+            ];
+            failed(prefix, StateMark::Unknown, line, tail, command, number, output).line([
+                Span::text("Look at how things stand ("),
+                Span::code(format!("{prefix}status")),
+                Span::text(") before you send it once more."),
+            ])
+        }
     }
 }
 

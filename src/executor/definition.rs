@@ -22,6 +22,7 @@ pub async fn definition(command: &Command) -> Digest {
     let run = &command.run;
     let kind = match &run.kind {
         RunKind::Builtin => json!({ "executor": "builtin", "version": env!("CARGO_PKG_VERSION") }),
+        RunKind::Http(http) => json!({ "executor": "http", "request": http }),
         RunKind::Process { program, arguments, folder, environment, credentials, user, limits } => {
             let path = program.clone();
             let bytes = tokio::task::spawn_blocking(move || of_file(&path)).await;

@@ -2,7 +2,7 @@
 //!
 //! `dispatch` hands over a [`Warrant`](crate::storage::Warrant), which `storage` made when a permitted start was committed, and
 //! gets back how the run ended. This floor alone starts processes. Each kind of executor is a module:
-//! `process` for programs of this host.
+//! `process` for programs of this host, `http` for requests to services.
 //!
 //! It refuses: a shell, an inherited environment, a second start of an attempt, a secret in an
 //! argument, unbounded output. It never fails towards its caller: what could not be started is an
@@ -12,6 +12,7 @@ mod become_program;
 mod definition;
 mod git;
 mod group;
+mod http;
 mod job;
 mod kind;
 mod launch;

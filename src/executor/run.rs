@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Poised, Ran, Sink, job::Job, process};
+use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process};
 use crate::{
     catalogue::{Command, RunKind},
     model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber},
@@ -29,6 +29,11 @@ impl Executor {
         cancel: CancellationToken,
         sink: &dyn Sink,
     ) -> Ran {
+        let request =
+            Request::of(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation());
+        if let Some(request) = request {
+            return self.run_kind(request, &cancel, sink).await;
+        }
         match process(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation()) {
             Some(job) => self.run_poised(job, poised, &cancel, sink).await,
             None => Ran {
@@ -68,6 +73,6 @@ fn process(
             limits: *limits,
             timeout: command.run.timeout,
         }),
-        RunKind::Builtin => None,
+        RunKind::Builtin | RunKind::Http(_) => None,
     }
 }

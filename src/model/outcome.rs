@@ -8,7 +8,7 @@ use super::{Digest, State};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Ending {
-    /// The program ended by itself with this exit status.
+    /// The program ended by itself with this exit status. What is no program gives 0 for success.
     Exited {
         /// The exit status, 0 for success.
         status: i32,
@@ -32,6 +32,16 @@ pub enum Ending {
     },
     /// Started, and the outcome is not known.
     Interrupted,
+    /// It was done, and it failed: for what is no program and has no exit status.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+    /// It was begun, and what became of it cannot be learned, though nothing happened to Quarterdeck.
+    Unknown {
+        /// What was done, and what is missing.
+        reason: String,
+    },
 }
 
 /// How a run ended, with what it printed.
@@ -50,10 +60,13 @@ impl Outcome {
     pub const fn state(&self) -> State {
         match self.ending {
             Ending::Exited { status: 0 } => State::Succeeded,
-            Ending::Exited { .. } | Ending::Killed { .. } | Ending::NotStarted { .. } => State::Failed,
+            Ending::Exited { .. }
+            | Ending::Killed { .. }
+            | Ending::NotStarted { .. }
+            | Ending::Failed { .. } => State::Failed,
             Ending::TimedOut { .. } => State::TimedOut,
             Ending::Cancelled => State::Cancelled,
-            Ending::Interrupted => State::Interrupted,
+            Ending::Interrupted | Ending::Unknown { .. } => State::Interrupted,
         }
     }
 }

@@ -187,12 +187,14 @@ fn every_field_that_the_loader_knows_is_documented() {
     let command = format!(
         "{unknown}{arguments}[run]\n{unknown}executor = \"process\"\nprogram = \"/bin/true\"\n[run.limits]\n{unknown}"
     );
+    let request = format!("summary = \"x\"\n[run]\n{unknown}executor = \"http\"\n[run.poll]\n{unknown}");
     let settings = format!(
         "{unknown}[homeserver]\n{unknown}[database]\n{unknown}[space]\n{unknown}[limits]\n{unknown}\
              [local]\n{unknown}[ops]\n{unknown}"
     );
     for (page, file, text) in [
         ("commands.md", "commands/all-fields.toml", &command),
+        ("commands.md", "commands/all-fields.toml", &request),
         ("ops-folder.md", "rooms/deploy.toml", &unknown.to_owned()),
         ("ops-folder.md", "teams/web.toml", &format!("{unknown}[[local]]\n{unknown}")),
         ("ops-folder.md", "systems/web.toml", &unknown.to_owned()),

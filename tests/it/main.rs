@@ -32,6 +32,7 @@ mod path;
 mod receiving;
 mod records;
 mod reload;
+mod requests;
 mod rooms_keeping;
 mod rooms_sending;
 mod rooms_succession;

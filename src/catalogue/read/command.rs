@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::SignedDuration;
 
-use super::{References, Source, arguments, section::Section};
+use super::{References, Source, arguments, http, section::Section};
 use crate::catalogue::{
     Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, Run, RunKind, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
@@ -77,7 +77,12 @@ pub(in crate::catalogue) fn command(
             "Add [run] with executor = \"process\" and program = \"/absolute/path\".",
         );
     }
-    let run = file.section("run", "[run]").and_then(|run| read_run(run, &templates, references));
+    let run = file.section("run", "[run]").and_then(|mut run| {
+        if run.text("executor").is_some_and(|executor| executor.value == "http") {
+            return read_http(run, &templates, references);
+        }
+        read_run(run, &templates, references)
+    });
     file.finish();
 
     references.subjects.extend(subject.iter().cloned().map(|subject| (key.to_owned(), subject)));
@@ -160,7 +165,7 @@ fn check_reason(read: &[arguments::Read], source: &Source<'_>, problems: &Proble
 }
 
 /// Checks templates against the arguments of their command.
-struct Templates<'a> {
+pub(super) struct Templates<'a> {
     problems: &'a Problems,
     arguments: &'a [arguments::Read],
     names: &'a [&'a str],
@@ -175,7 +180,7 @@ impl Templates<'_> {
     }
 
     /// Every name is declared; where `always`, also that each always has a value.
-    fn check(&self, template: &Located<String>, what: &str, always: bool) {
+    pub(super) fn check(&self, template: &Located<String>, what: &str, always: bool) {
         match pieces(&template.value) {
             Err(fault) => self.problems.add(
                 &template.place,
@@ -220,7 +225,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             file.wrong(
                 &executor.place,
                 format!("executor = \"{}\" is not known", executor.value),
-                "Write executor = \"process\".",
+                "Write executor = \"process\" or executor = \"http\".",
             );
         }
         executor.value == "process"
@@ -304,6 +309,24 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             user: user.map(|user| user.value),
             limits,
         },
+        timeout: SignedDuration::from_secs(timeout),
+        lock: lock.map(|lock| lock.value),
+        idempotent,
+    })
+}
+
+/// A request to a service, with what every kind has.
+fn read_http(mut file: Section<'_>, templates: &Templates<'_>, references: &mut References) -> Option<Run> {
+    let http = http::http(&mut file, templates, references);
+    let timeout = file.duration("timeout").unwrap_or(60);
+    let lock = file.required_lock();
+    if let Some(lock) = &lock {
+        templates.check(lock, "the lock", true);
+    }
+    let idempotent = file.boolean("idempotent").unwrap_or(false);
+    file.finish();
+    Some(Run {
+        kind: RunKind::Http(Box::new(http?)),
         timeout: SignedDuration::from_secs(timeout),
         lock: lock.map(|lock| lock.value),
         idempotent,

@@ -6,6 +6,7 @@
 mod arguments;
 mod command;
 mod doors;
+mod http;
 mod room;
 mod rule_test;
 mod secret;

@@ -355,6 +355,11 @@ impl<'a> Section<'a> {
         self.get(key)
     }
 
+    /// The place of a byte of the file, for what is inside a raw value.
+    pub(in crate::catalogue) fn place_at(&self, offset: usize) -> Place {
+        self.source.place(offset)
+    }
+
     /// Tells of every key that nobody asked for.
     pub(in crate::catalogue) fn finish(self) {
         for (key, _) in self.table {
