@@ -38,6 +38,7 @@ NEEDS = (
 GO = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
 NEEDS_OF_TESTS = (
     Need("Go", "to check the log with an implementation that nobody here wrote", "golang-go", lambda: shutil.which("go") is not None),
+    Need("sshd", "the other host of commands that run by SSH, on loopback", "openssh-server", lambda: Path("/usr/sbin/sshd").exists()),
     Need("Go's sumdb packages", "notes and trees, for the same", "golang-golang-x-mod-dev", GO.is_dir),
 )
 
@@ -68,6 +69,8 @@ def _install(needs: list[Need]) -> None:
         raise Problem(f"there is no sudo here: as root, run apt-get install {' '.join(packages)}, then run this again")
     if "postgresql" in packages:
         say("  Debian's postgresql also makes a cluster of its own, on 127.0.0.1:5432; nothing here touches it.")
+    if "openssh-server" in packages:
+        say("  Debian's openssh-server also starts a server of its own where there is systemd; nothing here uses it (systemctl disable --now ssh).")
     commands = (
         [*prefix, "apt-get", "update", "-q"],
         [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-q", "-y", "--no-install-recommends", *packages],

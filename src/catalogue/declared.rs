@@ -11,7 +11,7 @@ use regex::Regex;
 use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{RuleTest, Settings, http::HttpRun};
+use super::{RuleTest, Settings, http::HttpRun, ssh::SshRun};
 use crate::model::{Digest, Value};
 
 /// An ops folder: read whole, validated whole.
@@ -312,6 +312,8 @@ pub enum RunKind {
     },
     /// A request to a service.
     Http(Box<HttpRun>),
+    /// A program on other hosts.
+    Ssh(Box<SshRun>),
 }
 
 impl RunKind {
@@ -321,6 +323,7 @@ impl RunKind {
             Self::Builtin => "builtin",
             Self::Process { .. } => "process",
             Self::Http(_) => "http",
+            Self::Ssh(_) => "ssh",
         }
     }
 
@@ -336,6 +339,7 @@ impl RunKind {
                 .iter()
                 .map(|(header, secret)| (header.as_str(), secret.secret.as_str()))
                 .collect(),
+            Self::Ssh(ssh) => vec![("key", ssh.key.as_str())],
         }
     }
 
@@ -345,6 +349,7 @@ impl RunKind {
             Self::Builtin => 0,
             Self::Process { limits, .. } => limits.output,
             Self::Http(http) => http.answer_limit,
+            Self::Ssh(ssh) => ssh.output,
         }
     }
 }

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ArgumentType, Command, Document, PolicyFile, Room, RuleTest, SecretSource, System, Team, builtins,
+    ArgumentType, Command, Document, PolicyFile, Room, RuleTest, SecretSource, SshHost, System, Team,
+    builtins,
     names::did_you_mean,
     problems::{Located, Problems},
     read::{References, fits_subject},
     template::{Piece, pieces},
     values::Known,
 };
+
+mod hosts;
 
 /// Everything that was declared, whatever its file's state.
 #[derive(Debug, Default)]
@@ -18,6 +21,7 @@ pub(super) struct Everything {
     pub(super) systems: BTreeMap<String, System>,
     pub(super) commands: BTreeMap<String, Command>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
+    pub(super) hosts: BTreeMap<String, SshHost>,
     pub(super) documents: Vec<Document>,
     pub(super) policies: Vec<PolicyFile>,
     pub(super) rule_tests: Vec<RuleTest>,
@@ -63,6 +67,7 @@ pub(super) fn resolve(
     defaults(everything, references, problems);
     subjects(everything, references, problems);
     phrases(everything, references, problems);
+    hosts::of_commands(everything, references, problems);
 }
 
 /// The commands a room lists by name or `#tag`, and the built-ins.

@@ -25,6 +25,7 @@ const FOLDERS: &[(&str, &str)] = &[
     ("commands", "toml"),
     ("policies", "cedar"),
     ("docs", "md"),
+    ("hosts", "toml"),
     ("secrets", "toml"),
     ("facts", "toml"),
 ];
@@ -99,6 +100,7 @@ fn from_files(
             "commands" => everything
                 .commands
                 .extend(read::command(key, &source, &mut references, &problems).map(|it| (owned, it))),
+            "hosts" => everything.hosts.extend(read::host(&source, &problems).map(|it| (owned, it))),
             "secrets" => everything.secrets.extend(read::secret(&source, &problems).map(|it| (owned, it))),
             "docs" => everything.documents.push(document(name, text)),
             "policies" if Path::new(path).extension().is_some_and(|found| found == "cedar") => {
@@ -157,7 +159,7 @@ fn key<'a>(kind: &str, name: &'a str, source: &Source<'_>, problems: &Problems) 
     }
     let (key, _) = name.rsplit_once('.')?;
     let good = match kind {
-        "systems" | "secrets" => is_word(key, "-_."),
+        "systems" | "secrets" | "hosts" => is_word(key, "-_."),
         "policies" | "facts" => true,
         _ => is_name(key),
     };
@@ -216,7 +218,8 @@ fn read_files(folder: &Path, problems: &Problems) -> Option<BTreeMap<String, Str
                 &Place::file(name.clone()),
                 "this file is not read",
                 did_you_mean(stem, ["quarterdeck"], || {
-                    "Move it into rooms/, teams/, systems/, commands/ or secrets/, or take it out.".to_owned()
+                    "Move it into rooms/, teams/, systems/, commands/, hosts/ or secrets/, or take it out."
+                        .to_owned()
                 }),
             );
         }

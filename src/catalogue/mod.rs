@@ -15,6 +15,7 @@ mod problems;
 mod read;
 mod rule_test;
 mod settings;
+mod ssh;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, nearest, one_of};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
 pub use settings::{GitSource, LocalDoor, Settings};
+pub use ssh::{SshHost, SshRun};
 pub use values::{Known, WrongValue, boolean, duration};
 
 use names::did_you_mean;

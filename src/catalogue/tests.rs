@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod hosts;
 mod requests;
 
 /// A small folder in which everything is right.

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     catalogue::{self, Command, Ops, Room, RunKind, http::HeaderSecret},
-    command::{self, Line, Mistake, Parsed, Recognised},
+    command::{self, Line, Mistake, Parsed, Recognised, SshCommand},
     model::{Clock as _, SystemClock, Value},
     policy::{Action, Decision, Question, Refusal, Remedy, Rules, Wait, Why},
 };
@@ -307,6 +307,23 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
                 writeln!(text, "  {:<16}{user}", "system user")?;
             }
         }
+        RunKind::Ssh(ssh) => match command::ssh_command(ssh, command, invocation) {
+            Ok(SshCommand { hosts, words }) => {
+                writeln!(text, "\n{would}: {}", ssh.program)?;
+                for (index, argument) in words.iter().skip(1).enumerate() {
+                    writeln!(text, "  {:<16}{argument}", format!("argument {}", index + 1))?;
+                }
+                for (name, host) in &hosts {
+                    writeln!(text, "  {:<16}{name}, by SSH as {host}", "on")?;
+                }
+                if hosts.len() > 1 {
+                    let others = if ssh.keep_going { "all" } else { "no further one when one fails" };
+                    writeln!(text, "  {:<16}{} hosts, {others}", "at once", ssh.parallel)?;
+                }
+                writeln!(text, "  {:<16}{}, as the key", "secret", ssh.key)?;
+            }
+            Err(reason) => writeln!(text, "\nWould run nothing: {reason}")?,
+        },
         RunKind::Http(http) => match command::http_request(http, invocation) {
             Ok(request) => {
                 writeln!(text, "\n{would}: {} {}", request.method, request.url)?;

@@ -217,7 +217,11 @@ fn read(
 fn looks_like_option(command: &Command, argument: &Argument) -> bool {
     let free = matches!(&argument.kind, ArgumentType::Text { .. })
         || matches!(&argument.kind, ArgumentType::List { items, .. } if matches!(**items, ArgumentType::Text { .. }));
-    let RunKind::Process { arguments, .. } = &command.run.kind else { return false };
+    let arguments = match &command.run.kind {
+        RunKind::Process { arguments, .. } => arguments,
+        RunKind::Ssh(ssh) => &ssh.arguments,
+        RunKind::Builtin | RunKind::Http(_) => return false,
+    };
     free && arguments.iter().take_while(|element| *element != "--").any(|element| {
         pieces(element).unwrap_or_default().first() == Some(&Piece::Argument(argument.name.clone()))
     })

@@ -20,13 +20,14 @@ pub fn fill(template: &str, invocation: &Invocation) -> Option<String> {
     Some(text)
 }
 
-/// The argument vector of a process command: each template gives exactly one element, and one that names
+/// The argument vector of a program, here or elsewhere: each template gives exactly one element, and one that names
 /// an absent argument none. Empty for other kinds.
 pub fn argument_vector(command: &Command, invocation: &Invocation) -> Vec<String> {
     match &command.run.kind {
         RunKind::Process { arguments, .. } => {
             arguments.iter().filter_map(|template| fill(template, invocation)).collect()
         }
+        RunKind::Ssh(ssh) => ssh.arguments.iter().filter_map(|template| fill(template, invocation)).collect(),
         RunKind::Builtin | RunKind::Http(_) => Vec::new(),
     }
 }

@@ -18,6 +18,7 @@ mod pills;
 mod recognise;
 mod samples;
 mod spell;
+mod ssh;
 mod structured;
 #[cfg(test)]
 mod tests;
@@ -32,5 +33,6 @@ pub use pills::{Pill, Target};
 pub use recognise::{Line, Recognised, recognise};
 pub use samples::samples;
 pub use spell::{say, usage};
+pub use ssh::{SshCommand, quoted_for_a_shell, ssh_command};
 pub use structured::Structured;
 pub use validate::{validate, warnings};

@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, UserId};
 use super::docket::{TOTAL, Void};
 use crate::{
     catalogue::{Command, RunKind},
-    command,
+    command::{self, SshCommand},
     model::{Digest, Invocation, Message, RequestNumber, Span, State, StateMark, quoted},
     policy::{Need, NeedOf, Wait},
 };
@@ -124,6 +124,18 @@ impl Prompt<'_> {
                 }
                 spans
             }
+            RunKind::Ssh(ssh) => match command::ssh_command(ssh, self.command, self.invocation) {
+                Ok(SshCommand { hosts, words }) => {
+                    let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+                    let hosts: Vec<_> = hosts.iter().map(|(name, host)| format!("{name} ({host})")).collect();
+                    vec![
+                        Span::text("Runs "),
+                        Span::code(line),
+                        Span::text(format!(" by SSH on {}", hosts.join(", "))),
+                    ]
+                }
+                Err(reason) => vec![Span::text(format!("Runs nothing, because {reason}"))],
+            },
             RunKind::Http(http) => match command::http_request(http, self.invocation) {
                 Ok(request) => vec![Span::text("Sends "), Span::code(request.to_string())],
                 Err(reason) => vec![Span::text(format!("Sends nothing, because {reason}"))],

@@ -17,12 +17,14 @@ use crate::{
 /// The digest of how a command is run: its program's bytes, its templates, its surroundings, its limits.
 ///
 /// Known gap: what a program itself loads (libraries, the modules of a script) is not looked at, and a program
-/// that is replaced between this and its start, a moment later, is not noticed.
+/// that is replaced between this and its start, a moment later, is not noticed. Of a program on other hosts, it is
+/// the hosts, their keys and its path that count, not its bytes, which are there.
 pub async fn definition(command: &Command) -> Digest {
     let run = &command.run;
     let kind = match &run.kind {
         RunKind::Builtin => json!({ "executor": "builtin", "version": env!("CARGO_PKG_VERSION") }),
         RunKind::Http(http) => json!({ "executor": "http", "request": http }),
+        RunKind::Ssh(ssh) => json!({ "executor": "ssh", "remote": ssh }),
         RunKind::Process { program, arguments, folder, environment, credentials, user, limits } => {
             let path = program.clone();
             let bytes = tokio::task::spawn_blocking(move || of_file(&path)).await;

@@ -36,8 +36,13 @@ pub struct Leftover {
 /// Ends what is left of an attempt and reads what it had printed.
 pub(super) async fn end(spool: &Spool) -> io::Result<Leftover> {
     let Some(meta) = spool.read_meta()? else {
-        // Never written down, so never told to go: `exec-run` left by itself.
-        return Ok(Leftover { number: None, kept: Vec::new(), output: OutputSummary::empty(), ended: 0 });
+        // Never written down: a process that was never told to go, so that `exec-run` left by itself; or what is no
+        // process of ours, and ended with us.
+        let Some(limit) = spool.read_limit()? else {
+            return Ok(Leftover { number: None, kept: Vec::new(), output: OutputSummary::empty(), ended: 0 });
+        };
+        let kept = spool.kept(limit)?;
+        return Ok(Leftover { number: None, output: kept.summary(None), kept: kept.bytes, ended: 0 });
     };
     let ended = end_processes(&meta).await?;
     let kept = spool.kept(meta.limit)?;

@@ -2,7 +2,7 @@
 //!
 //! `dispatch` hands over a [`Warrant`](crate::storage::Warrant), which `storage` made when a permitted start was committed, and
 //! gets back how the run ended. This floor alone starts processes. Each kind of executor is a module:
-//! `process` for programs of this host, `http` for requests to services.
+//! `process` for programs of this host, `ssh` for those of others, `http` for requests to services.
 //!
 //! It refuses: a shell, an inherited environment, a second start of an attempt, a secret in an
 //! argument, unbounded output. It never fails towards its caller: what could not be started is an
@@ -24,6 +24,7 @@ mod run;
 mod secrets;
 mod spec;
 mod spool;
+mod ssh;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ pub use leftover::Leftover;
 pub use mirror::{Found, Mirror};
 pub use process::Poised;
 pub use secrets::{MissingSecret, Secrets};
+pub use ssh::SSH;
 
 use self::{job::Job, kind::Kind, launch::Running, spool::Spool};
 use crate::{

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process};
+use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process, ssh::Remote};
 use crate::{
     catalogue::{Command, RunKind},
     model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber},
@@ -33,6 +33,10 @@ impl Executor {
             Request::of(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation());
         if let Some(request) = request {
             return self.run_kind(request, &cancel, sink).await;
+        }
+        let remote = Remote::of(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation());
+        if let Some(remote) = remote {
+            return self.run_kind(remote, &cancel, sink).await;
         }
         match process(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation()) {
             Some(job) => self.run_poised(job, poised, &cancel, sink).await,
@@ -73,6 +77,6 @@ fn process(
             limits: *limits,
             timeout: command.run.timeout,
         }),
-        RunKind::Builtin | RunKind::Http(_) => None,
+        RunKind::Builtin | RunKind::Http(_) | RunKind::Ssh(_) => None,
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! spool/ATTEMPT/meta      which process, by pid and time of start; synced before the program begins
+//!               limit     how much output is kept, where there is no process of this host
 //!               output    the first half of what is kept
 //!               tail.N    the second half, in files that are filled one after the other; the last two stay
 //!               work/     the working folder, where the command declares none
 //! ```
 //!
 //! The lengths of the files tell how much was printed, so a reader after a crash needs nothing else.
-//! Everything here was masked before it was written.
+//! Everything here was masked before it was written, but for the private key of a run over SSH, which goes with the run.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -85,6 +86,24 @@ impl Spool {
             fs::set_permissions(&self.folder, Permissions::from_mode(0o711)).map_err(describe)?;
         }
         Ok(work)
+    }
+
+    /// Writes a file that this user alone may read.
+    pub(super) fn write_private(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let path = self.folder.join(name);
+        private(&path)?.write_all(bytes)?;
+        Ok(path)
+    }
+
+    /// Writes down how much is kept, where there is no process to be written down.
+    pub(super) fn write_limit(&self, limit: usize) -> io::Result<()> {
+        self.write_private("limit", limit.to_string().as_bytes()).map(drop)
+    }
+
+    /// Reads how much is kept. `None` where it was never written down.
+    pub(super) fn read_limit(&self) -> io::Result<Option<usize>> {
+        let bytes = read_if_there(&self.folder.join("limit"))?;
+        Ok(std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()))
     }
 
     /// Writes down who the process is. That is not forced to the disk: what a killed server wrote is still there,

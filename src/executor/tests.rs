@@ -22,6 +22,7 @@ mod crash;
 mod git;
 mod limits;
 mod output;
+mod remote;
 mod requests;
 mod starting;
 mod stopping;

@@ -47,7 +47,9 @@ pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
         }
         let file = match command.run.kind {
             RunKind::Builtin => "policies".to_owned(),
-            RunKind::Process { .. } | RunKind::Http(_) => format!("commands/{}.toml", command.name),
+            RunKind::Process { .. } | RunKind::Http(_) | RunKind::Ssh(_) => {
+                format!("commands/{}.toml", command.name)
+            }
         };
         let warning = |what, mend| Warning(Mistake { file, line: None, what, mend });
         if resources.is_empty() {

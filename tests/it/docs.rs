@@ -88,6 +88,7 @@ fn every_file_that_the_documentation_shows_is_right() {
     for page in ["ops-folder.md", "commands.md"] {
         for block in blocks(page) {
             let Some(file) = block.value("file") else { continue };
+            fs::create_dir_all(ops.join(file).parent().unwrap()).unwrap();
             fs::write(ops.join(file), &block.text).unwrap();
             shown += 1;
         }
@@ -159,6 +160,7 @@ fn every_link_between_the_pages_leads_somewhere() {
 
 /// What the loader knows in each section of a file: it says so of a field that it does not know.
 fn known_fields(ops: &Path, file: &str, text: &str) -> BTreeSet<String> {
+    fs::create_dir_all(ops.join(file).parent().unwrap()).unwrap();
     fs::write(ops.join(file), text).unwrap();
     let known: BTreeSet<String> = mistakes(ops)
         .lines()
@@ -188,6 +190,7 @@ fn every_field_that_the_loader_knows_is_documented() {
         "{unknown}{arguments}[run]\n{unknown}executor = \"process\"\nprogram = \"/bin/true\"\n[run.limits]\n{unknown}"
     );
     let request = format!("summary = \"x\"\n[run]\n{unknown}executor = \"http\"\n[run.poll]\n{unknown}");
+    let remote = format!("summary = \"x\"\n[run]\n{unknown}executor = \"ssh\"\n");
     let settings = format!(
         "{unknown}[homeserver]\n{unknown}[database]\n{unknown}[space]\n{unknown}[limits]\n{unknown}\
              [local]\n{unknown}[ops]\n{unknown}"
@@ -195,6 +198,8 @@ fn every_field_that_the_loader_knows_is_documented() {
     for (page, file, text) in [
         ("commands.md", "commands/all-fields.toml", &command),
         ("commands.md", "commands/all-fields.toml", &request),
+        ("commands.md", "commands/all-fields.toml", &remote),
+        ("ops-folder.md", "hosts/web1.toml", &unknown.to_owned()),
         ("ops-folder.md", "rooms/deploy.toml", &unknown.to_owned()),
         ("ops-folder.md", "teams/web.toml", &format!("{unknown}[[local]]\n{unknown}")),
         ("ops-folder.md", "systems/web.toml", &unknown.to_owned()),

@@ -32,6 +32,7 @@ mod path;
 mod receiving;
 mod records;
 mod reload;
+mod remote;
 mod requests;
 mod rooms_keeping;
 mod rooms_sending;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::SignedDuration;
 
-use super::{References, Source, arguments, http, section::Section};
+use super::{References, Source, arguments, http, section::Section, ssh};
 use crate::catalogue::{
     Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, Run, RunKind, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
@@ -78,10 +78,17 @@ pub(in crate::catalogue) fn command(
         );
     }
     let run = file.section("run", "[run]").and_then(|mut run| {
-        if run.text("executor").is_some_and(|executor| executor.value == "http") {
-            return read_http(run, &templates, references);
+        match run.text("executor").as_ref().map(|executor| executor.value.as_str()) {
+            Some("http") => {
+                let http = http::http(&mut run, &templates, references);
+                read_rest(run, &templates, http.map(|http| RunKind::Http(Box::new(http))))
+            }
+            Some("ssh") => {
+                let ssh = ssh::ssh(key, &mut run, &templates, references);
+                read_rest(run, &templates, ssh.map(|ssh| RunKind::Ssh(Box::new(ssh))))
+            }
+            _ => read_run(run, &templates, references),
         }
-        read_run(run, &templates, references)
     });
     file.finish();
 
@@ -225,7 +232,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             file.wrong(
                 &executor.place,
                 format!("executor = \"{}\" is not known", executor.value),
-                "Write executor = \"process\" or executor = \"http\".",
+                "Write executor = \"process\", executor = \"ssh\" or executor = \"http\".",
             );
         }
         executor.value == "process"
@@ -315,9 +322,8 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
     })
 }
 
-/// A request to a service, with what every kind has.
-fn read_http(mut file: Section<'_>, templates: &Templates<'_>, references: &mut References) -> Option<Run> {
-    let http = http::http(&mut file, templates, references);
+/// What every kind has, beside its own.
+fn read_rest(mut file: Section<'_>, templates: &Templates<'_>, kind: Option<RunKind>) -> Option<Run> {
     let timeout = file.duration("timeout").unwrap_or(60);
     let lock = file.required_lock();
     if let Some(lock) = &lock {
@@ -326,7 +332,7 @@ fn read_http(mut file: Section<'_>, templates: &Templates<'_>, references: &mut 
     let idempotent = file.boolean("idempotent").unwrap_or(false);
     file.finish();
     Some(Run {
-        kind: RunKind::Http(Box::new(http?)),
+        kind: kind?,
         timeout: SignedDuration::from_secs(timeout),
         lock: lock.map(|lock| lock.value),
         idempotent,

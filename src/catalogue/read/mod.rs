@@ -6,17 +6,20 @@
 mod arguments;
 mod command;
 mod doors;
+mod host;
 mod http;
 mod room;
 mod rule_test;
 mod secret;
 mod section;
 mod settings;
+mod ssh;
 mod system;
 mod team;
 
 pub(super) use command::{command, fits_subject};
 pub(super) use doors::is_reference;
+pub(super) use host::host;
 pub(super) use room::room;
 pub(super) use rule_test::rule_tests;
 pub(super) use secret::secret;
@@ -42,6 +45,8 @@ pub(super) struct References {
     pub(super) defaults: Vec<(String, usize, Located<String>)>,
     /// The subjects of commands.
     pub(super) subjects: Vec<(String, Located<String>)>,
+    /// The hosts that commands name, or the argument that names them.
+    pub(super) hosts: Vec<(String, Located<String>)>,
     /// The phrases of commands.
     pub(super) phrases: Vec<(String, Located<String>)>,
 }

@@ -12,6 +12,7 @@ use nix::unistd;
 use super::{Patient, report::Report};
 use crate::{
     catalogue::{Command, RunKind, SecretSource},
+    executor::SSH,
     executor::{Executor, OWN_PROGRAM, Secrets},
     model::{AttemptId, Ending, Random, SystemRandom},
 };
@@ -47,6 +48,11 @@ fn check_commands(patient: &Patient, report: &mut Report) {
 
 /// What is wrong with a command, and the mend.
 fn troubles_of(command: &Command) -> Vec<(String, &'static str)> {
+    if let RunKind::Ssh(_) = &command.run.kind
+        && !Path::new(SSH).exists()
+    {
+        return vec![(format!("`{SSH}` is not there"), "Install OpenSSH's client (Debian: openssh-client).")];
+    }
     let RunKind::Process { program, folder, user, .. } = &command.run.kind else { return Vec::new() };
     let mut troubles = Vec::new();
     let shown = program.display();
