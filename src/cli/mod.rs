@@ -16,6 +16,7 @@ mod console;
 mod doctor;
 mod exec_run;
 mod folder;
+mod import;
 mod keeping;
 mod logged;
 mod migrate;
@@ -53,6 +54,8 @@ enum Command {
     Try(r#try::Options),
     /// Writes a commented file to start from
     New(new::Options),
+    /// Makes commands of programs that are there already
+    Import(import::Options),
     /// Sits in a room from a terminal, or sends one command and waits for its outcome
     Console(console::Options),
     /// Prints who could do what, with the approvals needed
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => options.run(),
         Command::Try(options) => options.run(),
         Command::New(options) => options.run(),
+        Command::Import(options) => options.run(),
         Command::Console(options) => options.run(),
         Command::Access(options) => options.run(),
         Command::Rules(options) => options.run(),

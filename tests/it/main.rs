@@ -3,6 +3,7 @@
 //! They stand on a real PostgreSQL and real homeservers, which `deploy/test` starts. A test gets a
 //! [`harness::Database`] or a whole [`harness`] world of its own and shares nothing that another could disturb.
 
+mod adopting;
 mod adversary;
 mod approvals;
 mod approved_builtins;
@@ -22,6 +23,7 @@ mod floors;
 mod forged;
 mod harness;
 mod identity;
+mod import;
 mod install;
 mod local_door;
 mod log_checked;
