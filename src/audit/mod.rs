@@ -5,6 +5,7 @@
 //! entry that it has no better words for is shown by its kind. All times are UTC.
 
 pub mod bundle;
+pub mod cosign;
 mod list;
 pub mod note;
 pub mod proof;
@@ -14,6 +15,7 @@ mod story;
 mod tests;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 mod words;
 mod words_of_waiting;
 

@@ -9,7 +9,7 @@
 //! - `Note::verify` passes over a second signature of the same key without a look at it. [`PublicKey::open`] says how many
 //!   signatures there are, for readers who allow one.
 //! - Keys are drawn with rand_core's traits alone; [`LogKey::draw`] takes the randomness of this house.
-//! - There are no cosignatures (type 0x04) in them.
+//! - There are no cosignatures (type 0x04) in them: those are [`cosign`](super::cosign)'s.
 
 use std::fmt;
 
@@ -162,6 +162,42 @@ impl PublicKey {
         }
         let signatures = note.rsplit("\n\n").next().map_or(0, |lines| lines.lines().count());
         Ok(Opened { head, signatures })
+    }
+}
+
+/// What a checkpoint says, whoever signed it: also one of another house, with extension lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The log's name.
+    pub origin: String,
+    /// Its size and root.
+    pub head: Head,
+    /// All that is signed, with its last newline.
+    pub body: String,
+}
+
+/// Reads a checkpoint without a look at its signatures. C2SP tlog-checkpoint, "Note text".
+pub fn said(note: &str) -> Result<Said, Error> {
+    let wrong = |error: &dyn fmt::Display| Error::Checkpoint(format!("cannot be read: {error}"));
+    let read = Note::from_bytes(note.as_bytes()).map_err(|error| wrong(&error))?;
+    let text = Text::from_bytes(read.text()).map_err(|error| wrong(&error))?;
+    let head = Head { size: text.size(), root: text.hash().0 };
+    let body = String::from_utf8(read.text().to_vec()).map_err(|error| wrong(&error))?;
+    let first = format!("{}\n{}\n{}\n", text.origin(), head.size, BASE64_STANDARD.encode(head.root));
+    if !body.starts_with(&first) {
+        return Err(wrong(&"its size or its root is not in its one spelling"));
+    }
+    Ok(Said { origin: text.origin().to_owned(), head, body })
+}
+
+impl PublicKey {
+    /// This key's own signature of a note, as its line; `None` where there is none, or one that does not hold. Others' are
+    /// passed over.
+    pub fn signature(&self, note: &str) -> Option<String> {
+        let read = Note::from_bytes(note.as_bytes()).ok()?;
+        let known = VerifierList::new(vec![Box::new(self.verifier.clone())]);
+        let (ours, _) = read.verify(&known).ok()?;
+        String::from_utf8(ours.first()?.to_bytes()).ok().map(|line| line.trim_end().to_owned() + "\n")
     }
 }
 

@@ -30,6 +30,7 @@ mod run;
 mod serve;
 mod telemetry;
 mod r#try;
+mod witness;
 
 /// ChatOps for Matrix: commands in rooms, decided by rules, run with credentials nobody else has,
 /// on a record that anybody can check.
@@ -68,6 +69,8 @@ enum Command {
     Reload(reload::Options),
     /// Reads the audit log
     Audit(audit::Options),
+    /// Witnesses other houses' logs: sees that they only grow, and says so by cosignatures
+    Witness(witness::Options),
     /// Decides about a room what Quarterdeck does not decide by itself
     Rooms(rooms::Options),
     /// Checks an installation and says how to mend what is wrong
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => Ok(options.run()),
         Command::Reload(options) => Ok(options.run()),
         Command::Audit(options) => options.run(),
+        Command::Witness(options) => options.run(),
         Command::Rooms(options) => options.run(),
         Command::Doctor(options) => options.run(),
         Command::ExecRun(options) => options.run(),

@@ -189,7 +189,7 @@ async fn database_is_ready(storage: &Storage, stop: &CancellationToken) -> anyho
 }
 
 /// A token that SIGTERM or SIGINT cancels.
-fn stop_signal() -> anyhow::Result<CancellationToken> {
+pub(super) fn stop_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind)?;

@@ -41,11 +41,15 @@ pub enum Point {
     AfterTreeCommit,
     /// The checkpoint is signed; nobody has seen it, and it is not kept yet.
     AfterCheckpointSigned,
+    /// A witness has found a checkpoint to go on from what it saw; nothing is stored.
+    BeforeWitnessStored,
+    /// It is stored; nobody has the cosignature.
+    AfterWitnessStored,
 }
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AfterRoomMade,
         Self::BeforeInboxCommit,
         Self::AfterInboxCommit,
@@ -64,6 +68,8 @@ impl Point {
         Self::BeforeTreeCommit,
         Self::AfterTreeCommit,
         Self::AfterCheckpointSigned,
+        Self::BeforeWitnessStored,
+        Self::AfterWitnessStored,
     ];
 
     /// The name that `QUARTERDECK_DIE_AT` chooses it by.
@@ -87,6 +93,8 @@ impl Point {
             Self::BeforeTreeCommit => "before-tree-commit",
             Self::AfterTreeCommit => "after-tree-commit",
             Self::AfterCheckpointSigned => "after-checkpoint-signed",
+            Self::BeforeWitnessStored => "before-witness-stored",
+            Self::AfterWitnessStored => "after-witness-stored",
         }
     }
 

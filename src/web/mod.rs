@@ -4,6 +4,7 @@
 //! whatever changes something comes in through the inbox.
 
 mod log;
+pub mod witness;
 
 use std::{
     sync::{

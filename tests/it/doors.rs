@@ -174,6 +174,10 @@ fn every_route_stores_into_the_inbox_or_only_tells() {
         ("/metrics", "tells numbers"),
         ("/log/checkpoint", "tells what was signed, which holds nothing of any entry"),
         ("/log/tile/{*path}", "tells hashes, which tell nothing of any entry"),
+        (
+            "/add-checkpoint",
+            "is a witness's, a server of its own without a house, and asks for a log's signature",
+        ),
     ]);
     let mut routes = Vec::new();
     for (file, text) in code("appservice").into_iter().chain(code("web")) {

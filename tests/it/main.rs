@@ -44,3 +44,4 @@ mod speaking;
 mod storage;
 mod tutorial;
 mod two_instances;
+mod witness;

@@ -1,0 +1,132 @@
+//! A witness as a process of its own: asked over HTTP, killed around its store.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use quarterdeck::{
+    audit::{
+        cosign::Cosigner,
+        note::{Head, LogKey, PublicKey},
+        tree::{Edge, Tile, Tiles, leaf_hash},
+        witness::Ask,
+    },
+    model::{SystemRandom, fault::Point},
+};
+use tempfile::TempDir;
+
+use crate::harness::server::client;
+
+const ORIGIN: &str = "example.org/quarterdeck";
+const NAME: &str = "witness.example.org/w1";
+
+/// A log of up to 256 entries.
+struct Log(LogKey);
+
+impl Log {
+    fn new() -> Self {
+        Self(LogKey::read(&LogKey::draw(ORIGIN, &SystemRandom), ORIGIN).unwrap())
+    }
+
+    fn ask(&self, old: u64, size: u64) -> Ask {
+        let (mut edge, mut leaves) = (Edge::default(), Vec::new());
+        for index in 0..size {
+            let leaf = leaf_hash(format!("entry {index}").as_bytes());
+            edge.push(leaf, &mut Vec::new());
+            leaves.extend(leaf);
+        }
+        let mut tiles = Tiles::new(size);
+        tiles.put(Tile { level: 0, index: 0 }, leaves);
+        let proof = if old == size { Vec::new() } else { tiles.consistency(old).unwrap() };
+        Ask { old, proof, note: self.0.sign(Head { size, root: edge.root().unwrap() }).unwrap() }
+    }
+}
+
+/// A running `quarterdeck witness`; it is ended with this.
+pub struct Witness {
+    child: Child,
+    pub url: String,
+    pub key: Cosigner,
+}
+
+impl Witness {
+    pub fn start(folder: &Path, log: &PublicKey, die: Option<Point>) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::listening(folder, log, port, die)
+    }
+
+    pub fn listening(folder: &Path, log: &PublicKey, port: u16, die: Option<Point>) -> Self {
+        let address = format!("127.0.0.1:{port}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
+        command.args(["witness", "--name", NAME, "--listen", &address, "--log", &log.to_string(), "--state"]);
+        command.arg(folder).stdout(Stdio::piped());
+        if let Some(point) = die {
+            command.env("QUARTERDECK_DIE_AT", point.name());
+        }
+        let mut child = command.spawn().unwrap();
+        let mut key = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut key).unwrap();
+        Self { child, url: format!("http://{address}"), key: Cosigner::read(key.trim_end()).unwrap() }
+    }
+
+    /// Asks for a cosignature; gives the status, the type and the body. `None` where it died.
+    async fn add(&self, body: String) -> Option<(u16, String, String)> {
+        let url = format!("{}/add-checkpoint", self.url);
+        let answer = client().post(url).body(body).send().await.ok()?;
+        let kind = answer.headers().get("content-type").map(|it| it.to_str().unwrap().to_owned());
+        Some((answer.status().as_u16(), kind.unwrap_or_default(), answer.text().await.ok()?))
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_witness_answers_as_the_specification_has_it() {
+    let (folder, log) = (TempDir::new().unwrap(), Log::new());
+    let witness = Witness::start(folder.path(), log.0.public(), None);
+    let ask = log.ask(0, 5);
+    let (status, _, line) = witness.add(ask.to_body()).await.unwrap();
+    assert_eq!(status, 200, "{line}");
+    assert!(witness.key.find(&format!("{}{line}", ask.note)).unwrap().is_some());
+    let (status, kind, size) = witness.add(log.ask(0, 9).to_body()).await.unwrap();
+    assert_eq!((status, kind.as_str(), size.as_str()), (409, "text/x.tlog.size", "5\n"));
+    let status = async |ask: &Ask| witness.add(ask.to_body()).await.unwrap().0;
+    assert_eq!(status(&Log::new().ask(5, 9)).await, 403);
+    let unknown = Ask { note: log.ask(5, 9).note.replacen(ORIGIN, "example.org/other", 1), ..log.ask(5, 9) };
+    assert_eq!(status(&unknown).await, 404);
+    let unproved = Ask { proof: Vec::new(), ..log.ask(5, 9) };
+    assert_eq!(status(&unproved).await, 422);
+    assert_eq!(status(&Ask { old: 9, ..log.ask(0, 5) }).await, 400);
+    assert_eq!(witness.add("nonsense".into()).await.unwrap().0, 400);
+    assert_eq!(witness.add("old 5\n".repeat(20_000)).await.unwrap().0, 413);
+    assert_eq!(status(&log.ask(5, 9)).await, 200);
+}
+
+#[tokio::test]
+async fn a_witness_killed_around_its_store_never_forgets_what_it_has_said() {
+    let (folder, log) = (TempDir::new().unwrap(), Log::new());
+    let key = {
+        let witness = Witness::start(folder.path(), log.0.public(), None);
+        assert_eq!(witness.add(log.ask(0, 5).to_body()).await.unwrap().0, 200);
+        witness.key.clone()
+    };
+    // What it had not stored it had not said: it is where it was.
+    for (point, then) in [(Point::BeforeWitnessStored, 5), (Point::AfterWitnessStored, 9)] {
+        {
+            let witness = Witness::start(folder.path(), log.0.public(), Some(point));
+            assert_eq!(witness.add(log.ask(5, 9).to_body()).await, None, "it died at {point:?}");
+        }
+        let witness = Witness::start(folder.path(), log.0.public(), None);
+        assert_eq!(witness.key, key);
+        let (status, _, size) = witness.add(log.ask(0, 12).to_body()).await.unwrap();
+        assert_eq!((status, size), (409, format!("{then}\n")), "{point:?}");
+    }
+}
