@@ -275,6 +275,12 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             vec![Span::text(format!("Refused the user {uid} of this host at the local socket: {why}"))]
         }
         Event::LogHeartbeat {} => vec![Span::text("the log goes on; nothing was written for an hour")],
+        Event::OutsideNoted { by, system, what } => vec![
+            Span::strong(by),
+            Span::text(" notes what was done outside, on "),
+            Span::strong(system),
+            Span::text(format!(": {what}")),
+        ],
         Event::AuditRead { by, query } => {
             vec![Span::strong(by), Span::text(format!(" read the audit log: {query}"))]
         }

@@ -38,6 +38,12 @@ pub fn builtins() -> Vec<Arc<Command>> {
             &["status", "status web"],
         ),
         builtin(
+            "adoption",
+            "How much of what is done to the systems is done here, by week",
+            vec![optional("system", "only this system", ArgumentType::System)],
+            &["adoption", "adoption web"],
+        ),
+        builtin(
             "docs",
             "Finds passages in the runbooks",
             vec![Argument { rest: true, required: true, ..optional("words", "what to look for", name()) }],

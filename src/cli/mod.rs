@@ -21,6 +21,7 @@ mod keeping;
 mod logged;
 mod migrate;
 mod new;
+mod note;
 mod pruning;
 mod registration;
 mod reload;
@@ -57,6 +58,8 @@ enum Command {
     New(new::Options),
     /// Makes commands of programs that are there already
     Import(import::Options),
+    /// Records that something was done outside, past Quarterdeck
+    Note(note::Options),
     /// Sits in a room from a terminal, or sends one command and waits for its outcome
     Console(console::Options),
     /// Prints who could do what, with the approvals needed
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Try(options) => options.run(),
         Command::New(options) => options.run(),
         Command::Import(options) => options.run(),
+        Command::Note(options) => options.run(),
         Command::Console(options) => options.run(),
         Command::Access(options) => options.run(),
         Command::Rules(options) => options.run(),

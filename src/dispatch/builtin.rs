@@ -1,6 +1,6 @@
 //! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
 
-use super::{answers::PART, elevation, explain, pipeline::Asked, prove, reload, speech};
+use super::{adoption, answers::PART, elevation, explain, pipeline::Asked, prove, reload, speech};
 use crate::{
     audit,
     catalogue::System,
@@ -103,6 +103,7 @@ async fn answer(
             Some(Value::Integer(number)) => prove::prove(asked, work, RequestNumber(*number)).await,
             _ => Ok(Message::plain().line([Span::text("Which request? Its number is missing.")])),
         },
+        "adoption" => adoption::adoption(asked, work, text("system")).await,
         "elevate" => elevation::give(asked, work, permit, invocation).await,
         "status" => status(asked, work, row, text("system")).await,
         "why" => Ok(explain::why(asked, work, invocation)),

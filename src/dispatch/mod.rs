@@ -6,6 +6,7 @@
 //! hold anything in memory that the next start would need: what is not committed did not happen.
 
 mod about;
+mod adoption;
 mod answers;
 mod approve;
 mod arrival;

@@ -415,6 +415,16 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Something was done past Quarterdeck, and somebody says so: `quarterdeck note`.
+    #[serde(rename = "outside.noted")]
+    OutsideNoted {
+        /// Who says so: an operating system's user.
+        by: String,
+        /// The system it was done to, by key.
+        system: String,
+        /// What was done, in a line.
+        what: String,
+    },
     /// Somebody read the audit log.
     #[serde(rename = "audit.read")]
     AuditRead {

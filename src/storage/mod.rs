@@ -8,6 +8,7 @@
 //!
 //! One file a family of tables. Time comes from the clock that [`Storage::connect`] was given.
 
+mod adoption;
 mod approvals;
 mod arriving;
 mod bell;
@@ -41,6 +42,7 @@ mod waits;
 mod walk;
 mod work;
 
+pub use adoption::Done;
 pub use approvals::{Approval, Ended};
 pub use bell::Bell;
 pub use claim::{InboxRow, Wanted};

@@ -305,7 +305,7 @@ fn who(event: &Event) -> Option<String> {
         | Event::ElevationGiven { user: by, .. }
         | Event::ElevationEnded { user: by, .. }
         | Event::EmergencyUsed { by, .. } => Some(by.to_string()),
-        Event::AuditRead { by, .. } => Some(by.clone()),
+        Event::OutsideNoted { by, .. } | Event::AuditRead { by, .. } => Some(by.clone()),
         Event::RoomAdopted { by, .. } => by.clone(),
         Event::CommandPermitted { .. }
         | Event::CommandRefused { .. }

@@ -119,3 +119,36 @@ async fn a_script_of_hubot_is_asked_by_its_route() {
     assert!(asked.contains("authorization: Bearer hunter2-hunter2\r\n"), "{asked}");
     assert!(asked.ends_with(r#"{"branch":"main"}"#), "{asked}");
 }
+
+#[tokio::test]
+async fn what_was_done_outside_is_noted_on_the_log_and_counted_beside_what_was_done_here() {
+    let world = World::start().await;
+    let none = world.ask("!adoption").await;
+    assert!(none.body.contains("Nothing was changed"), "{}", none.body);
+    for _ in 0..3 {
+        let answer = world.ask("!deploy web staging v1").await;
+        assert_ne!(answer.state, "refused", "{}", answer.body);
+    }
+    world.ask("!count word").await;
+    let ops = world.ops.path().display().to_string();
+    let note = |system: &str, what: &str| {
+        let output = world.quarterdeck(&["note", system, what, "--ops", &ops]);
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(note("web", "restarted by hand"), (0, String::new()));
+    let (status, said) = note("wbe", "restarted by hand");
+    assert!(status == 1 && said.contains("no system is called `wbe`"), "{said}");
+    let (status, said) = note("web", "two\nlines");
+    assert!(status == 1 && said.contains("one line"), "{said}");
+    let listed = world.quarterdeck(&["audit", "list", "--kind", "outside.noted", "--ops", &ops]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.lines().count() == 1 && listed.contains("outside, on web: restarted by hand"), "{listed}");
+    let answer = world.ask("!adoption web").await;
+    assert!(
+        answer.body.contains("**web** · week of ") && answer.body.contains(" · 3 of 4 (75 %)"),
+        "{}",
+        answer.body
+    );
+    let other = world.ask("!adoption api").await;
+    assert!(!other.body.contains("week of"), "{}", other.body);
+}

@@ -37,6 +37,7 @@ impl Event {
             Self::ElevationEnded { .. } => "elevation.ended",
             Self::EmergencyUsed { .. } => "emergency.used",
             Self::LocalRefused { .. } => "local.refused",
+            Self::OutsideNoted { .. } => "outside.noted",
             Self::AuditRead { .. } => "audit.read",
             Self::LogHeartbeat {} => "log.heartbeat",
             Self::AnswerParked { .. } => "answer.parked",
