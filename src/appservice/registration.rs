@@ -295,6 +295,7 @@ mod tests {
             elevation: jiff::SignedDuration::from_hours(1),
             audit_origin: "example.org/quarterdeck".into(),
             audit_key: "/nowhere/audit.key".into(),
+            audit_witnesses: Vec::new(),
             local: None,
             git: None,
         }

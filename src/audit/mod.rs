@@ -5,6 +5,7 @@
 //! entry that it has no better words for is shown by its kind. All times are UTC.
 
 pub mod bundle;
+mod collector;
 pub mod cosign;
 mod list;
 pub mod note;
@@ -19,6 +20,7 @@ pub mod witness;
 mod words;
 mod words_of_waiting;
 
+pub use collector::{Collector, Declared, Error as CollectorError};
 pub use list::{line, list};
 pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};
 pub use story::story;

@@ -32,7 +32,7 @@ pub use load::{load, load_kept};
 pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, nearest, one_of};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
-pub use settings::{GitSource, LocalDoor, Settings};
+pub use settings::{GitSource, LocalDoor, Settings, WitnessSetting};
 pub use ssh::{SshHost, SshRun};
 pub use values::{Known, WrongValue, boolean, duration};
 

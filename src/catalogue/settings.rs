@@ -64,10 +64,21 @@ pub struct Settings {
     /// `[audit] key` or `credential`: the file of the key that signs the log, relative to the ops folder. Default
     /// `../audit.key`.
     pub audit_key: PathBuf,
+    /// `[[audit.witness]]`: who is shown the log's checkpoints. Nobody by default.
+    pub audit_witnesses: Vec<WitnessSetting>,
     /// `[local]`: the door for people on this host. Closed by default.
     pub local: Option<LocalDoor>,
     /// `[ops]`: where versions of the folder are fetched from. By default the folder itself is read.
     pub git: Option<GitSource>,
+}
+
+/// `[[audit.witness]]`: a witness of the log, as C2SP tlog-witness has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessSetting {
+    /// `url`: the address before `/add-checkpoint`.
+    pub url: String,
+    /// `key`: its public key, as `quarterdeck witness` prints it.
+    pub key: String,
 }
 
 /// `[local]`: a socket of this host, for `quarterdeck run`.
@@ -128,7 +139,8 @@ impl Settings {
             "[database] url": database_url, "[database] owner_url": owner_database_url,
             "[limits] absence": absence, "[limits] grace": grace, "[limits] runs": runs,
             "[limits] request_bytes": request_bytes,
-            "[audit] origin": audit_origin, "[audit] key": audit_key, "[local]": local, "[ops]": git,
+            "[audit] origin": audit_origin, "[audit] key": audit_key, "[[audit.witness]]": audit_witnesses,
+            "[local]": local, "[ops]": git,
         }
         differ
     }

@@ -86,13 +86,14 @@ impl Options {
             return key::Key::run(&settings);
         }
         let own = key::read(&settings).map(|key| key.public().clone());
+        let witnesses = key::witnesses(&settings)?;
         super::runtime()?.block_on(async {
             let storage = logged::connect(settings)?;
             let read = match self.what {
                 What::List(list) => list.run(&storage).await,
                 What::Show(show) => show.run(&storage).await,
                 What::Key(_) => Ok(ExitCode::SUCCESS),
-                What::Verify(verify) => verify.run(&storage, own.ok()).await,
+                What::Verify(verify) => verify.run(&storage, own.ok(), &witnesses).await,
                 What::Export(export) => match own {
                     Ok(key) => export.run(&storage, &key).await,
                     Err(error) => Err(error),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{audit::key, keeping, telemetry};
 use crate::{
     appservice::{self, Appservice, Registration},
-    audit::Sequencer,
+    audit::{Collector, Sequencer},
     dispatch::{Current, Dispatcher, House, Reader, Versions, local},
     executor::{self, Executor, Secrets},
     matrix::{Homeserver, Outbox},
@@ -78,6 +78,9 @@ impl Options {
         if !database_is_ready(&storage, &stop).await? {
             return Ok(ExitCode::SUCCESS);
         }
+        let collector = Collector::new(storage.clone(), &log_key, key::witnesses(&settings)?)?;
+        // Before anything is signed: what is signed on an old database would be a second history.
+        collector.start().await.context("comparing the log with its witnesses")?;
         let sequencer = Sequencer::new(storage.clone(), log_key);
         sequencer.start().await.context("going on with the log")?;
         let health = Arc::new(Health::default());
@@ -137,6 +140,7 @@ impl Options {
         }
         let sealed = CancellationToken::new();
         let sequencer = tokio::spawn(sequencer.run(sealed.clone()));
+        keepers.spawn(collector.run(stop.clone()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             instance = settings.instance,

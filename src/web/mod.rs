@@ -61,6 +61,7 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         ("quarterdeck_events_malformed_total", "Events that could not be read; kept raw and passed over"),
         ("quarterdeck_outbox_parked_total", "Messages given up for a reason that waiting does not mend"),
         ("quarterdeck_checkpoints_total", "Checkpoints of the log that were signed"),
+        ("quarterdeck_witness_contradicts_total", "Times that a witness had seen another log than ours"),
         (
             "quarterdeck_log_refused_total",
             "Times that the log's tree was not signed, because it does not fit",
@@ -80,7 +81,13 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
         metrics::describe_gauge!(name, words);
     }
     // A counter that nothing has moved yet is 0, not absent.
-    for name in ["transactions_total", "events_malformed_total", "outbox_parked_total", "log_refused_total"] {
+    for name in [
+        "transactions_total",
+        "events_malformed_total",
+        "outbox_parked_total",
+        "log_refused_total",
+        "witness_contradicts_total",
+    ] {
         metrics::counter!(format!("quarterdeck_{name}")).absolute(0);
     }
     Ok(handle)

@@ -18,7 +18,10 @@ use quarterdeck::{
 };
 use tempfile::TempDir;
 
-use crate::harness::server::client;
+use crate::{
+    harness::{World, server::client},
+    log_tree::public,
+};
 
 const ORIGIN: &str = "example.org/quarterdeck";
 const NAME: &str = "witness.example.org/w1";
@@ -129,4 +132,53 @@ async fn a_witness_killed_around_its_store_never_forgets_what_it_has_said() {
         let (status, _, size) = witness.add(log.ask(0, 12).to_body()).await.unwrap();
         assert_eq!((status, size), (409, format!("{then}\n")), "{point:?}");
     }
+}
+
+/// `pg_dump` or `pg_restore` on a world's database, as its superuser.
+fn postgres(program: &str, world: &World, arguments: &[&str]) {
+    let output = Command::new(program).arg("-d").arg(world.superuser_url()).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_witness_that_is_away_is_not_waited_for_and_an_old_backup_put_back_is_refused() {
+    let mut world = World::start().await;
+    let folder = TempDir::new().unwrap();
+    let public = public(&world);
+    let witness = Witness::start(folder.path(), &public, None);
+    world.stop().await;
+    let settings = world.ops.read("quarterdeck.toml");
+    let declared = format!("\n[[audit.witness]]\nurl = \"{}\"\nkey = \"{}\"\n", witness.url, witness.key);
+    world.ops.file("quarterdeck.toml", &format!("{settings}{declared}"));
+
+    // Each start shows the witness what was signed before it.
+    world.serve().await;
+    world.ask("!count one").await;
+    world.settled().await;
+    world.stop().await;
+    let told = world.quarterdeck(&["audit", "verify", "--ops", world.ops.path().to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("entries are witnessed by witness.example.org/w1 ("), "{told}");
+    let dump = folder.path().join("dump");
+    postgres("pg_dump", &world, &["-Fc", "-f", dump.to_str().unwrap()]);
+
+    // A witness that is away is not waited for, and when it is there again it is shown all that it has missed.
+    let port = witness.url.rsplit(':').next().unwrap().parse().unwrap();
+    drop(witness);
+    world.serve().await;
+    assert_eq!(world.ask("!count two").await.state, "succeeded");
+    world.settled().await;
+    world.stop().await;
+    let _witness = Witness::listening(folder.path(), &public, port, None);
+    world.serve().await;
+    world.stop().await;
+
+    let dump = dump.to_str().unwrap();
+    postgres("pg_restore", &world, &["--clean", "--if-exists", "--single-transaction", dump]);
+    let signed = world.count("SELECT max(size) FROM checkpoints").await;
+    for _ in 0..2 {
+        let said = world.refused_to_serve(false).await;
+        assert!(said.contains("has seen") && said.contains("Put back a newer backup"), "{said}");
+    }
+    assert_eq!(world.count("SELECT max(size) FROM checkpoints").await, signed, "nothing was signed");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use url::Url;
 
 use super::section::Section;
-use crate::catalogue::{GitSource, LocalDoor, problems::Located};
+use crate::catalogue::{GitSource, LocalDoor, WitnessSetting, problems::Located};
 
 /// What a socket's path may be long, in bytes, so that the kernel takes it.
 const LONGEST: usize = 107;
@@ -41,6 +41,7 @@ pub(super) struct Audit {
     pub origin: Option<String>,
     pub key: Option<Located<String>>,
     pub credential: Option<String>,
+    pub witnesses: Vec<WitnessSetting>,
 }
 
 /// The log's name, and the place of the key that signs it.
@@ -48,6 +49,7 @@ pub(super) fn audit(mut file: Section<'_>) -> Audit {
     let origin = file.text("origin");
     let key = file.text("key");
     let credential = file.text("credential");
+    let witnesses = file.sections("witness", "[[audit.witness]]").into_iter().filter_map(witness).collect();
     if let Some(origin) = origin.as_ref().filter(|origin| !is_origin(&origin.value)) {
         file.wrong(
             &origin.place,
@@ -81,6 +83,7 @@ pub(super) fn audit(mut file: Section<'_>) -> Audit {
         origin: origin.map(|origin| origin.value),
         key,
         credential: credential.map(|credential| credential.value),
+        witnesses,
     }
 }
 
@@ -90,6 +93,38 @@ fn is_origin(text: &str) -> bool {
     (1..=200).contains(&text.len())
         && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
         && !text.contains("://")
+}
+
+/// `[[audit.witness]]`: whether the key is one is found out at the start; here, whether it looks like one.
+fn witness(mut file: Section<'_>) -> Option<WitnessSetting> {
+    let url = file
+        .required_text("url", "the address before /add-checkpoint, such as \"https://witness.example.org\"");
+    let key = file.required_text("key", "the public key that `quarterdeck witness` prints");
+    let url = url.filter(|url| {
+        let right = url::Url::parse(&url.value)
+            .is_ok_and(|read| matches!(read.scheme(), "http" | "https") && read.has_host());
+        if !right {
+            file.wrong(
+                &url.place,
+                format!("url = \"{}\" is no address of a witness", url.value),
+                "Write one such as \"https://witness.example.org\".",
+            );
+        }
+        right
+    });
+    let key = key.filter(|key| {
+        let right = key.value.split('+').count() >= 3 && !key.value.contains("PRIVATE+KEY");
+        if !right {
+            file.wrong(
+                &key.place,
+                "key is no public key of a witness",
+                "Copy the line that `quarterdeck witness` prints when it starts: NAME+NUMBER+BASE64.",
+            );
+        }
+        right
+    });
+    file.finish();
+    Some(WitnessSetting { url: url?.value, key: key?.value })
 }
 
 /// The repository that versions are fetched from.

@@ -169,6 +169,7 @@ pub(in crate::catalogue) fn settings(
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),
         elevation: SignedDuration::from_secs(elevation.unwrap_or(3600)),
         audit_key,
+        audit_witnesses: audit.witnesses,
         local,
         git,
     })

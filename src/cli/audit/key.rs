@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    audit::note::LogKey,
+    audit::{Declared, cosign::Cosigner, note::LogKey},
     catalogue::Settings,
     model::{Secret, SystemRandom},
 };
@@ -51,6 +51,20 @@ pub fn read(settings: &Settings) -> anyhow::Result<LogKey> {
     LogKey::read(&text(path)?, &settings.audit_origin).with_context(|| {
         format!("reading the key that signs the log, {} (`[audit]` in quarterdeck.toml)", path.display())
     })
+}
+
+/// The witnesses that `[[audit.witness]]` declares.
+pub fn witnesses(settings: &Settings) -> anyhow::Result<Vec<Declared>> {
+    let declared = settings.audit_witnesses.iter().map(|witness| {
+        let key = Cosigner::read(&witness.key).with_context(|| {
+            format!(
+                "reading the key of the witness at {} (`[[audit.witness]]` in quarterdeck.toml)",
+                witness.url
+            )
+        })?;
+        Ok(Declared { url: witness.url.clone(), key })
+    });
+    declared.collect()
 }
 
 fn text(path: &Path) -> anyhow::Result<Secret> {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     audit::{
+        Declared,
         note::PublicKey,
         verify::{Claim, Fault, Walk},
     },
@@ -35,7 +36,12 @@ pub(super) struct Verify {
 type Mark = (u64, String, Option<Vec<u8>>);
 
 impl Verify {
-    pub(super) async fn run(self, storage: &Storage, own: Option<PublicKey>) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(
+        self,
+        storage: &Storage,
+        own: Option<PublicKey>,
+        witnesses: &[Declared],
+    ) -> anyhow::Result<ExitCode> {
         let key = match &self.key {
             Some(key) => PublicKey::read(key)?,
             None => own.context("the log's key cannot be read: name its public half with --key")?,
@@ -53,7 +59,7 @@ impl Verify {
         match check(storage, &key, kept).await? {
             Ok(told) => {
                 println!("{told}, in {:.1} s. Signed by {key}", begun.elapsed().as_secs_f64());
-                Ok(ExitCode::SUCCESS)
+                witnessed(storage, witnesses).await
             }
             Err(fault) => {
                 println!("{fault}");
@@ -61,6 +67,26 @@ impl Verify {
             }
         }
     }
+}
+
+/// Tells how far each declared witness has cosigned, and checks that it did.
+async fn witnessed(storage: &Storage, witnesses: &[Declared]) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for Declared { key, .. } in witnesses {
+        let Some(last) = storage.last_cosignature(&key.to_string()).await? else {
+            println!("Not witnessed by {} yet", key.name());
+            continue;
+        };
+        // The checkpoint that it stands below was found to fit with all the others.
+        let found = key.find(&format!("{}{}", last.note, last.line));
+        if let Ok(Some(found)) = found {
+            println!("The first {} entries are witnessed by {} ({})", last.size, key.name(), found.at);
+        } else {
+            println!("The cosignature of {} by {} does not hold", last.size, key.name());
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
 }
 
 /// The whole log; gives what was found, in words.

@@ -419,6 +419,11 @@ impl World {
         self.database.superuser()
     }
 
+    /// The superuser's URL of the database, for PostgreSQL's own programs.
+    pub fn superuser_url(&self) -> String {
+        self.database.superuser_url()
+    }
+
     /// A count.
     pub async fn count(&self, query: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&self.sql()).await.unwrap()

@@ -1,0 +1,248 @@
+//! Asks the declared witnesses for their cosignatures, and keeps them. Nobody waits for it.
+//!
+//! At a start each witness is asked where it is. One that has seen more than the database has shows that the database is an
+//! old one, put back: nothing is signed then, because it would be a second history. A witness that does not answer says nothing.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    cosign::Cosigner,
+    note::{self, Head, LogKey},
+    sequencer,
+    tree::{self, EMPTY_ROOT},
+    witness::Ask,
+};
+use crate::storage::{self, Storage};
+
+/// How often a witness is shown what was signed since: never for each entry.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How long a witness may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A longer answer is no cosignature.
+const LONGEST: usize = 64 << 10;
+
+/// Why a witness has not cosigned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// No client for HTTP can be made.
+    #[error("making a client for the witnesses: {0}")]
+    Client(reqwest::Error),
+    /// The log's key.
+    #[error(transparent)]
+    Key(note::Error),
+    /// The tree.
+    #[error("proving to a witness that the log goes on: {0}. Run `quarterdeck audit verify`")]
+    Tree(#[from] tree::Error),
+    /// A checkpoint or a cosignature.
+    #[error("the witness {name}: {error}")]
+    Note {
+        /// The witness.
+        name: String,
+        /// What is wrong.
+        error: note::Error,
+    },
+    /// It cannot be reached, or has no answer that can be used.
+    #[error("asking the witness {name} at {url}: {what}")]
+    Away {
+        /// The witness.
+        name: String,
+        /// Its address.
+        url: String,
+        /// What came.
+        what: String,
+    },
+    /// It has seen more than there is.
+    #[error(
+        "the witness {name} has seen {seen} entries of this log, and the database has {size}: it is an older one that was put \
+         back. Nothing is done, because what is signed now would be a second history. Put back a newer backup. If there \
+         is none, take the witness out of `[audit]` in quarterdeck.toml: then the log goes on, and the witness can prove \
+         that entries are gone"
+    )]
+    Behind {
+        /// The witness.
+        name: String,
+        /// How many it has seen.
+        seen: u64,
+        /// How many were signed here.
+        size: u64,
+    },
+    /// It has seen another history.
+    #[error(
+        "the witness {name} has seen another history of this log than the database has: {what}. Nothing is done; run \
+         `quarterdeck audit verify`, and put back the newest backup if this database is an older one"
+    )]
+    Fork {
+        /// The witness.
+        name: String,
+        /// What it said.
+        what: String,
+    },
+}
+
+/// A witness that the settings name.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// The address before `/add-checkpoint`.
+    pub url: String,
+    /// Its key.
+    pub key: Cosigner,
+}
+
+/// Asks the witnesses.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    storage: Storage,
+    witnesses: Vec<Declared>,
+    http: reqwest::Client,
+    /// The checkpoint of the empty log: what a database that has signed nothing asks with.
+    empty: String,
+}
+
+/// What a witness answered.
+enum Answer {
+    Cosigned(String),
+    At(u64),
+    Refused(String),
+}
+
+impl Collector {
+    /// One that asks these, for the log with this key.
+    pub fn new(storage: Storage, key: &LogKey, witnesses: Vec<Declared>) -> Result<Self, Error> {
+        let http = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(Error::Client)?;
+        let empty = key.sign(Head { size: 0, root: EMPTY_ROOT }).map_err(Error::Key)?;
+        Ok(Self { storage, witnesses, http, empty })
+    }
+
+    /// Compares the database with what the witnesses have seen, before anything is signed.
+    ///
+    /// # Errors
+    ///
+    /// Where one has seen more, or something else.
+    pub async fn start(&self) -> Result<(), Error> {
+        let asked = self.witnesses.iter().map(|witness| self.ask(witness));
+        for result in futures_util::future::join_all(asked).await {
+            match result {
+                Ok(()) => {}
+                Err(error @ (Error::Behind { .. } | Error::Fork { .. } | Error::Storage(_))) => {
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(%error, "going on without this witness"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the witnesses what was signed, now and then, until it is told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        if self.witnesses.is_empty() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(INTERVAL) => {}
+            }
+            for result in futures_util::future::join_all(self.witnesses.iter().map(|it| self.ask(it))).await {
+                match result {
+                    Ok(()) => {}
+                    Err(error @ (Error::Behind { .. } | Error::Fork { .. })) => {
+                        metrics::counter!("quarterdeck_witness_contradicts_total").increment(1);
+                        tracing::error!(%error, "a witness contradicts the log");
+                    }
+                    Err(error) => tracing::warn!(%error, "a witness has not cosigned"),
+                }
+            }
+        }
+    }
+
+    /// Has a witness cosign the last checkpoint, unless it has.
+    async fn ask(&self, witness: &Declared) -> Result<(), Error> {
+        let name = || witness.key.name().to_owned();
+        let public = witness.key.to_string();
+        let known = self.storage.last_cosignature(&public).await?.map_or(0, |last| last.size);
+        let mut old = known;
+        // At most: where it is was not known, and it moved on meanwhile because another instance asked it as well.
+        for _ in 0..3 {
+            let last = self.storage.last_checkpoint().await?;
+            let (size, note) = last.map_or_else(|| (0, self.empty.clone()), |last| (last.size, last.note));
+            if old > size {
+                return Err(Error::Behind { name: name(), seen: old, size });
+            }
+            let needed = tree::needed_for_consistency(size, old)?;
+            let tiles = sequencer::tiles(&self.storage, size, needed).await?;
+            let proof = if old == size { Vec::new() } else { tiles.consistency(old)? };
+            match self.send(witness, &Ask { old, proof, note: note.clone() }).await? {
+                Answer::Cosigned(lines) => {
+                    let error = |error| Error::Note { name: name(), error };
+                    let found = witness.key.find(&format!("{note}{lines}")).map_err(error)?;
+                    let found = found.ok_or_else(|| Error::Away {
+                        name: name(),
+                        url: witness.url.clone(),
+                        what: "its answer bears no cosignature by the key that is declared for it".to_owned(),
+                    })?;
+                    if size > 0 {
+                        self.storage.keep_cosignature(size, &public, &found.line, found.at).await?;
+                    }
+                    return Ok(());
+                }
+                Answer::At(at) if at == old => {
+                    let what = format!("another tree of {at} entries");
+                    return Err(Error::Fork { name: name(), what });
+                }
+                Answer::At(at) => old = at,
+                Answer::Refused(what) => return Err(Error::Fork { name: name(), what }),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, witness: &Declared, ask: &Ask) -> Result<Answer, Error> {
+        let away = |what: String| Error::Away {
+            name: witness.key.name().to_owned(),
+            url: witness.url.clone(),
+            what,
+        };
+        let url = format!("{}/add-checkpoint", witness.url.trim_end_matches('/'));
+        let sent = self.http.post(url).body(ask.to_body()).send().await;
+        let mut answer = sent.map_err(|error| away(in_words(&error)))?;
+        let status = answer.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| away(error.to_string()))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST {
+                return Err(away("its answer is too long".to_owned()));
+            }
+        }
+        let text = String::from_utf8(body).map_err(|_| away("its answer is not UTF-8".to_owned()))?;
+        match status {
+            200 => Ok(Answer::Cosigned(text)),
+            409 => text
+                .strip_suffix('\n')
+                .and_then(|size| size.parse().ok())
+                .map(Answer::At)
+                .ok_or_else(|| away("it answered 409 without a size".to_owned())),
+            422 => Ok(Answer::Refused("it does not go on from what the witness has".to_owned())),
+            _ => Err(away(format!("it answered {status}: {}", text.lines().next().unwrap_or_default()))),
+        }
+    }
+}
+
+/// An error with its causes: its own words say only that the sending failed.
+fn in_words(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
