@@ -62,6 +62,8 @@ macro_rules! killed {
                 Point::BeforeReloadCommit, Point::AfterReloadCommit,
                 // The log's tree is beside the commands: `log_tree`.
                 Point::BeforeTreeCommit, Point::AfterTreeCommit, Point::AfterCheckpointSigned,
+                // A witness is a program of its own: `witness`.
+                Point::BeforeWitnessStored, Point::AfterWitnessStored,
             ];
             assert!(Point::ALL.iter().all(|point| tested.contains(point)));
         }
