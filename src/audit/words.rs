@@ -291,6 +291,24 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
                 Span::text(format!(": {reason}")),
             ]
         }
+        Event::AnswerPrivate { why, readers, to, .. } => {
+            let why = if why == "declared" {
+                "it answers only who asks".to_owned()
+            } else {
+                let names: Vec<_> = readers.iter().map(|who| who.as_str()).collect();
+                format!("not everybody there may read it ({})", names.join(", "))
+            };
+            let mut spans = vec![Span::text(format!("What it printed was not shown in the room: {why}"))];
+            if let Some(to) = to {
+                spans.extend([Span::text("; it went to "), Span::strong(to.as_str())]);
+            }
+            spans
+        }
+        Event::DirectOpened { user, how } => vec![
+            Span::text("The room with "),
+            Span::strong(user.as_str()),
+            Span::text(format!(" alone: {how}")),
+        ],
         Event::ServerStarted { instance, version, .. } => {
             vec![Span::text(format!("Quarterdeck {version} started as {instance}"))]
         }

@@ -151,6 +151,7 @@ fn builtin(name: &str, summary: &str, arguments: Vec<Argument>, examples: &[&str
         docs: None,
         examples: examples.iter().map(|&line| line.to_owned()).collect(),
         arguments,
+        private: false,
         run: Run {
             kind: RunKind::Builtin,
             timeout: SignedDuration::from_mins(1),

@@ -195,6 +195,8 @@ pub struct Command {
     pub examples: Vec<String>,
     /// Its arguments, in the order of their positions.
     pub arguments: Vec<Argument>,
+    /// Whether what it prints is for the one who asks alone, whoever else may read it.
+    pub private: bool,
     /// How it is run.
     pub run: Run,
 }

@@ -370,6 +370,21 @@ fn a_command_of_emergency_asks_for_a_reason() {
 }
 
 #[test]
+fn a_command_may_answer_only_who_asks() {
+    let text = |answer: &str| {
+        format!(
+            "summary = \"Pay\"\neffect = \"read\"\n{answer}[run]\nexecutor = \"process\"\nprogram = \"/bin/df\"\n"
+        )
+    };
+    for (answer, private) in [("", false), ("answer = \"room\"\n", false), ("answer = \"private\"\n", true)] {
+        let ops = load_with(&[("commands/pay.toml", &text(answer))]).unwrap();
+        assert_eq!(ops.commands["pay"].private, private, "{answer}");
+    }
+    let told = told(&[("commands/pay.toml", &text("answer = \"secret\"\n"))]);
+    assert!(told.iter().any(|line| line.contains("answer = \"secret\" is not known")), "{told:?}");
+}
+
+#[test]
 fn a_user_of_the_host_is_one_person_of_a_team_and_there_is_one_log_room() {
     let team = |user: &str, uid: &str| {
         format!(

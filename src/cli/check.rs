@@ -84,6 +84,16 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
             notes.push(note(file, format!("no rule test decides `{command}` for {}", teams.join(", ")), ""));
         }
     }
+    for room in ops.rooms.values() {
+        let declared =
+            room.commands.iter().filter(|name| ops.commands.get(*name).is_some_and(|it| it.private));
+        let declared: Vec<_> = declared.map(|name| format!("`{name}`")).collect();
+        if !declared.is_empty() {
+            let what =
+                format!("only who asks sees what is printed by {}: it is declared so", declared.join(", "));
+            notes.push(note(format!("rooms/{}.toml", room.key), what, ""));
+        }
+    }
     let mut private: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for answer in rules.private_answers(ops) {
         private
@@ -93,7 +103,7 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
     }
     for ((room, teams), commands) in private {
         let what = format!("not everybody of {teams} may read what is printed by {}", commands.join(", "));
-        let mend = "It is shown in that room all the same: keep the command out of it, or let the rules on `read_output` permit them.";
+        let mend = "It goes to who asks alone, and the room sees how it ended: let the rules on `read_output` permit them if it is to be shown.";
         notes.push(note(format!("rooms/{room}.toml"), what, mend));
     }
     notes

@@ -92,7 +92,7 @@ impl Options {
         storage.replace_documents(&first.in_force.ops.documents).await?;
         executor.replace_secrets(Secrets::new(first.in_force.ops.secrets.clone()));
         let current = Current::new(first.in_force);
-        let outbox = Outbox::new(homeserver.clone(), storage.clone());
+        let outbox = Outbox::new(homeserver.clone(), storage.clone(), &settings.alias_prefix);
         let (house, drifted) =
             House::new(storage.clone(), executor, homeserver, outbox, current.clone(), versions);
         let dispatcher = Dispatcher::new(Arc::clone(&house));

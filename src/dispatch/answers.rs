@@ -8,7 +8,7 @@ use crate::{
     catalogue::Answers,
     matrix::render::{self, Loudness, Placement, REDACTION},
     model::{Message, RequestNumber, State, StateMark},
-    storage::{File, OutboxDraft, Request},
+    storage::{File, OutboxDraft, Request, To},
 };
 
 /// The key of an answer's content that tells programs of the request: its number, and where it stands.
@@ -135,6 +135,28 @@ impl Address {
         self.draft(step, Some(asked), "m.room.message", content, Some(file))
     }
 
+    /// The same answer for the one who asked alone, with the whole output as a file where it is to be read as one.
+    pub fn private(
+        &self,
+        number: RequestNumber,
+        state: State,
+        message: &Message,
+        loudness: Loudness,
+        whole: Option<(&str, &[u8])>,
+    ) -> Vec<OutboxDraft> {
+        let step = format!("request/{number}/private");
+        let mentions = if loudness == Loudness::Text { std::slice::from_ref(&self.sender) } else { &[] };
+        let mut content = render::message(message, &Placement::Timeline, mentions, loudness, &step);
+        content[REQUEST] = json!({ "number": number, "state": state });
+        let mut drafts = vec![self.draft(step, Some(number), "m.room.message", content, None)];
+        let alone = Self { place: Placement::Timeline, ..self.clone() };
+        drafts.extend(whole.map(|(command, output)| alone.whole_output(number, command, output)));
+        for draft in &mut drafts {
+            draft.to = To::Person(self.sender.clone());
+        }
+        drafts
+    }
+
     /// A line in the main timeline, for those whose client hides threads. Nothing where the answer is there itself.
     pub fn timeline(&self, number: RequestNumber, message: &Message) -> Option<OutboxDraft> {
         if !matches!(self.place, Placement::Thread { .. }) {
@@ -182,12 +204,19 @@ impl Address {
         content: serde_json::Value,
         file: Option<File>,
     ) -> OutboxDraft {
-        OutboxDraft { step, room: self.room.clone(), request, kind: kind.to_owned(), content, file }
+        OutboxDraft { step, to: self.room.clone().into(), request, kind: kind.to_owned(), content, file }
     }
 }
 
 /// Something said in a room that belongs to no request.
 pub fn in_room(room: OwnedRoomId, step: String, message: &Message) -> OutboxDraft {
     let content = render::message(message, &Placement::Timeline, &[], Loudness::Notice, &step);
-    OutboxDraft { step, room, request: None, kind: "m.room.message".to_owned(), content, file: None }
+    OutboxDraft {
+        step,
+        to: room.into(),
+        request: None,
+        kind: "m.room.message".to_owned(),
+        content,
+        file: None,
+    }
 }

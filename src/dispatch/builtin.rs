@@ -1,13 +1,21 @@
 //! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
 
-use super::{adoption, answers::PART, elevation, explain, pipeline::Asked, prove, reload, speech};
+use super::{
+    adoption,
+    answers::PART,
+    elevation, explain,
+    pipeline::Asked,
+    prove, reload,
+    seeing::{WhyPrivate, why_private},
+    speech,
+};
 use crate::{
     audit,
     catalogue::System,
     command, knowledge,
     matrix::render::Loudness,
     model::{
-        Ending, Event, Invocation, Message, Outcome, OutputSummary, RequestNumber, Span, StateMark,
+        Ending, Event, Invocation, Message, Outcome, OutputSummary, RequestNumber, Span, State, StateMark,
         Timestamp, Value,
     },
     policy::{Action, Decision, Permit},
@@ -167,22 +175,60 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
         ]));
     };
     let (entries, mut contents) = asked.house.storage.story(number).await?;
-    let may_see = asked.may_read_output_of(&request, work.now());
-    if !may_see {
-        contents.retain(|content| content.kind != ContentKind::Output);
-    }
     let printed = entries
         .iter()
         .any(|recorded| matches!(recorded.entry.event, Event::RunFinished { kept: Some(_), .. }));
+    if !printed {
+        return Ok(audit::story(&request, &entries, &contents));
+    }
+    let Some(why) = asked.why_not_shown_here(work, &request).await? else {
+        return Ok(audit::story(&request, &entries, &contents));
+    };
+    let whole = asked.may_read_output_of(&request, work.now()).then(|| {
+        let message = audit::story(&request, &entries, &contents);
+        asked.address.private(asked.number, State::Succeeded, &message, Loudness::Notice, None)
+    });
+    contents.retain(|content| content.kind != ContentKind::Output);
     let message = audit::story(&request, &entries, &contents);
-    Ok(if printed && !may_see {
-        message.line([Span::text("The rules do not let you read here what it printed.")])
-    } else {
-        message
-    })
+    let Some(drafts) = whole else {
+        return Ok(message.line([Span::text("The rules do not let you read here what it printed.")]));
+    };
+    for draft in drafts {
+        work.send(draft);
+    }
+    let command = request.invocation.as_ref().map_or("it", |invocation| &invocation.command);
+    let mut line = vec![Span::text("What it printed went to you alone: ")];
+    line.extend(why_private(&why, command));
+    Ok(message.line(line))
 }
 
 impl Asked<'_> {
+    /// Why what a request printed is not shown in this room now, if it is not: to whoever it is told.
+    async fn why_not_shown_here(
+        &self,
+        work: &mut Work,
+        request: &Request,
+    ) -> Result<Option<WhyPrivate>, Error> {
+        let Some(invocation) = &request.invocation else {
+            return Ok(Some(WhyPrivate::Readers(Vec::new())));
+        };
+        let command = self.in_force.ops.commands.get(&invocation.command);
+        if command.is_none_or(|command| command.private) {
+            return Ok(Some(WhyPrivate::Declared));
+        }
+        let there = work.joined(&self.address.room).await?;
+        let there = there.iter().filter(|(who, _)| !self.house.is_ours(who));
+        let there = there.map(|(who, standing)| (&**who, standing.power_level));
+        let action = Action::ReadOutput {
+            command: &invocation.command,
+            requester: &request.sender,
+            subject: invocation.subject.as_deref(),
+        };
+        let barred = self.in_force.rules.who_may_not_read(&self.room.key, there, action);
+        let barred: Vec<_> = barred.into_iter().map(ToOwned::to_owned).collect();
+        Ok((!barred.is_empty()).then_some(WhyPrivate::Readers(barred)))
+    }
+
     /// Whether the rules let the sender read what a request printed.
     fn may_read_output_of(&self, request: &Request, now: Timestamp) -> bool {
         let Some(invocation) = &request.invocation else { return false };

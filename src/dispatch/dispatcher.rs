@@ -15,7 +15,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     in_force::{Current, InForce},
-    pipeline, recovery, said_of_rooms, timer,
+    pipeline, recovery, said_of_rooms,
+    seeing::Seeing,
+    timer,
     versions::Versions,
 };
 use crate::{
@@ -49,6 +51,8 @@ pub struct House {
     pub versions: Versions,
     /// The runs under way.
     pub runs: Runs,
+    /// Who may see what is printed.
+    pub seeing: Seeing,
     places: Arc<Semaphore>,
     errands: Arc<Semaphore>,
     encrypted: Mutex<BTreeSet<OwnedRoomId>>,
@@ -148,6 +152,7 @@ impl House {
             current,
             versions,
             runs: Runs::default(),
+            seeing: Seeing::default(),
             places: Arc::new(Semaphore::new(settings.runs)),
             errands: Arc::new(Semaphore::new(ERRANDS)),
             encrypted: Mutex::default(),

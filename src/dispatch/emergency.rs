@@ -51,7 +51,7 @@ pub async fn announce(
     content["m.mentions"] = json!({ "room": true });
     work.send(OutboxDraft {
         step: step.clone(),
-        room: room.clone(),
+        to: room.clone().into(),
         request: None,
         kind: "m.room.message".to_owned(),
         content,
@@ -59,7 +59,7 @@ pub async fn announce(
     });
     let told = message.line([Span::text(format!("In {}", asked.room.name))]);
     if let Some(mut draft) = in_log_room(asked.house, format!("{step}/log"), &told).await?
-        && draft.room != *room
+        && draft.to != room.clone().into()
     {
         draft.content["msgtype"] = "m.text".into();
         draft.content["m.mentions"] = json!({ "room": true });

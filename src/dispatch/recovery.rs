@@ -1,11 +1,19 @@
 //! What an earlier life left behind: runs whose outcome nobody knows.
 
-use super::{answers::Address, dispatcher::House, speech};
+use std::collections::BTreeSet;
+
+use super::{
+    answers::Address,
+    dispatcher::House,
+    outcome,
+    seeing::{Decided, Output, Sees},
+    speech,
+};
 use crate::{
     catalogue::Answers,
     matrix::render::Loudness,
-    model::{Ending, Outcome, OutputSummary, State, StateMark},
-    storage::{Error, Finished, InterruptedRun, Said},
+    model::{Ending, Message, Outcome, OutputSummary, State, StateMark},
+    storage::{Error, Finished, InterruptedRun, Request, Said, Telling},
 };
 
 /// Ends the processes of dead boots' runs, records these runs as interrupted, and says so in their rooms.
@@ -53,7 +61,7 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     let (kept, output) = leftover
         .map_or_else(|| (Vec::new(), OutputSummary::empty()), |leftover| (leftover.kept, leftover.output));
     let took = house.storage.now().duration_since(run.started_at);
-    let outcome = Outcome {
+    let ended = Outcome {
         ending: Ending::Interrupted,
         took_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
         output,
@@ -63,26 +71,37 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     let key = house.storage.room_by_id(&run.request.room).await?;
     let room = key.and_then(|key| in_force.ops.rooms.get(&key));
     let address = Address::of_request(&run.request, room.map_or(Answers::Thread, |room| room.answers));
-    let message = speech::interrupted(
-        &in_force.ops.settings.prefix,
-        number,
-        command,
-        String::from_utf8_lossy(&kept).trim_end(),
-    );
-    // Somebody waits for this and must look: it makes a sound.
-    let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
-    let mut drafts = vec![answer];
+    let prefix = &in_force.ops.settings.prefix;
+    let in_words =
+        |kept: &[u8]| speech::interrupted(prefix, number, command, String::from_utf8_lossy(kept).trim_end());
     // If it was marked as running, that mark goes.
     let running = Address::mark_step(number, StateMark::Running);
-    if let Some(mark) = message.mark
-        && house.storage.said(&running).await? != Said::Never
-    {
-        drafts.extend(address.end_mark(number, mark));
+    let marked = house.storage.said(&running).await? != Said::Never;
+    let mut finished = Finished::OthersAreThere;
+    for last in [false, false, false, true] {
+        let decided = who_sees(house, &run.request, &kept, last).await?;
+        let shown: &[u8] = if decided.sees == Sees::Room { &kept } else { &[] };
+        let message = decided.said_in_room(in_words(shown), command, &run.request.sender);
+        // Somebody waits for this and must look: it makes a sound.
+        let mut drafts = vec![address.answer(number, State::Interrupted, &message, Loudness::Text)];
+        if matches!(decided.sees, Sees::Asker(_)) {
+            let asked = run.request.invocation.iter().map(|it| outcome::asked(prefix, it));
+            let message = asked.fold(in_words(&kept), Message::line);
+            drafts.extend(address.private(number, State::Interrupted, &message, Loudness::Text, None));
+        }
+        if marked && let Some(mark) = message.mark {
+            drafts.extend(address.end_mark(number, mark));
+        }
+        let telling = Telling { drafts, event: decided.event(&run.request.sender), people: decided.mark };
+        let kept = (!kept.is_empty()).then_some(&kept[..]);
+        finished =
+            house.storage.finish((number, &run.request.room), run.attempt, &ended, kept, telling).await?;
+        if !matches!(finished, Finished::OthersAreThere) {
+            break;
+        }
+        house.seeing.forget(&run.request.room);
     }
-    let kept = (!kept.is_empty()).then_some(&kept[..]);
-    if let Finished::Recorded(messages) =
-        house.storage.finish((number, &run.request.room), run.attempt, &outcome, kept, drafts).await?
-    {
+    if let Finished::Recorded(messages) = finished {
         metrics::counter!("quarterdeck_requests_total", "state" => "interrupted").increment(1);
         house.outbox.hand(messages);
         // Its lock is free.
@@ -92,4 +111,27 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
         tracing::warn!(%number, %error, "could not remove what was spooled of a run");
     }
     Ok(())
+}
+
+/// Who sees what an interrupted run had printed. Where people come and go all the time, in the end nobody.
+async fn who_sees(house: &House, request: &Request, kept: &[u8], last: bool) -> Result<Decided, Error> {
+    let in_force = house.current.get();
+    let rules = in_force.rules.digest();
+    if kept.is_empty() {
+        return Ok(Decided::nothing_to_see(rules));
+    }
+    let Some(invocation) = request.invocation.as_ref().filter(|_| !last) else {
+        return Ok(Decided::for_nobody(rules));
+    };
+    // Of a command that is no more the worst is to be thought.
+    let private = in_force.ops.commands.get(&invocation.command).is_none_or(|command| command.private);
+    let output = Output {
+        room: &request.room,
+        command: &invocation.command,
+        private,
+        subject: invocation.subject.as_deref(),
+        requester: &request.sender,
+        elevated: &BTreeSet::new(),
+    };
+    house.sees(&output).await
 }

@@ -118,7 +118,7 @@ pub async fn conclude(
     if next.is_some() {
         let line = said::by_whom(&message, asked.sender);
         if let Some(draft) = in_log_room(house, format!("log/reload/{}", asked.number), &line).await?
-            && draft.room != asked.address.room
+            && draft.to != asked.address.room.clone().into()
         {
             work.send(draft);
         }

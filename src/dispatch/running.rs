@@ -2,31 +2,30 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{OwnedUserId, RoomId};
+use ruma::OwnedUserId;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     answers::Address,
     builtin,
     dispatcher::{House, caught},
-    elevation, emergency,
+    emergency,
+    outcome::{self, Ended, Recorded},
     pipeline::{Asked, Granted, No},
     room_events::GIVEN_UP,
     speech,
     waiting::Begin,
 };
 use crate::{
-    catalogue::{Answers, Command, Effect, Ops, Room, RunKind},
+    catalogue::{Answers, Ops, Room, RunKind},
     command::{self, Line},
     executor::{NoSink, Poised, Ran},
-    matrix::render::{Loudness, preview},
+    matrix::render::Loudness,
     model::{
         Ending, Event, Invocation, Outcome, OutputSummary, RequestNumber, SignedDuration, State, StateMark,
     },
     policy::Decision,
-    storage::{
-        Error, Finished, Membership, OutboxDraft, PendingWarrant, Request, Start, Started, Warrant, Work,
-    },
+    storage::{Error, Membership, PendingWarrant, Request, Start, Started, Warrant, Work},
 };
 
 /// How long a run may take before a mark on its command says that it runs.
@@ -35,8 +34,6 @@ const A_MOMENT: Duration = Duration::from_secs(2);
 const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
 /// How long what nobody waits for waits after an answer.
 const A_BREATH: Duration = Duration::from_millis(20);
-/// From this length on, a run's answer makes a sound for the one who asked.
-const WAITED_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 /// What the answer to a run needs.
 pub struct About {
@@ -79,9 +76,9 @@ async fn watched(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, ab
         let message = speech::lost(number, &command.name);
         let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
         let ran = Ran { number, attempt, outcome, kept: Vec::new() };
-        let recorded = record(&house, &address.room, &ran, vec![answer]).await;
+        let recorded = outcome::record(&house, &address.room, &ran, vec![answer].into()).await;
         house.storage.bell().ring();
-        if recorded {
+        if matches!(recorded, Recorded::Yes) {
             tidy(house, ran).await;
         }
     }
@@ -214,6 +211,7 @@ pub fn still_means(ops: &Ops, room: &Room, invocation: &Invocation) -> bool {
 /// Runs a warrant and has its outcome recorded.
 async fn run(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, about: About) {
     let (number, command) = (warrant.number(), Arc::clone(warrant.command()));
+    let invocation = warrant.invocation().clone();
     let cancel = house.runs.cancel_token(number);
     let marked = {
         let running = house.executor.run(warrant, poised, cancel, &NoSink);
@@ -232,8 +230,8 @@ async fn run(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, about:
     let (ran, marked) = marked;
     let stopped_by = house.runs.forget(number);
     let about = About { stopped_by, ..about };
-    let drafts = drafts(&house, &command, &ran, &about, marked);
-    let recorded = record(&house, &about.address.room, &ran, drafts).await;
+    let ended = Ended { command: &command, invocation: &invocation, ran: &ran, about: &about, marked };
+    let recorded = ended.tell(&house).await;
     let others_may_wait = command.run.lock.is_some() || house.is_full();
     drop(about.place);
     if others_may_wait {
@@ -270,68 +268,6 @@ async fn say_that_it_runs(house: &House, number: RequestNumber, address: &Addres
         Err(error) => {
             tracing::warn!(%number, %error, "could not mark a running command");
             false
-        }
-    }
-}
-
-/// What is said of an outcome, the answer first.
-fn drafts(house: &House, command: &Command, ran: &Ran, about: &About, marked: bool) -> Vec<OutboxDraft> {
-    let (number, outcome, address) = (ran.number, &ran.outcome, &about.address);
-    let prefix = house.current.get().ops.settings.prefix.clone();
-    let state = outcome.state();
-    let mut message = speech::outcome(&prefix, number, command, outcome, &ran.kept);
-    if let (Some(by), Ending::Cancelled) = (&about.stopped_by, &outcome.ending) {
-        message = speech::stopped_by(by, message);
-    }
-    let headline = message.clone();
-    if let Some(line) = &about.understood {
-        message = message.line(speech::understood(&prefix, line));
-    }
-    message = elevation::says_elevation(message, about.elevated.iter().map(String::as_str));
-    let long = SignedDuration::from_millis(outcome.took_ms) > WAITED_FOR;
-    let loudness = if long { Loudness::Text } else { Loudness::Notice };
-    let mut drafts = vec![address.answer(number, state, &message, loudness)];
-    if !preview(&ran.kept).whole {
-        drafts.push(address.whole_output(number, &command.name, &ran.kept));
-    }
-    if command.effect != Effect::Read {
-        let line = speech::in_the_timeline(&address.sender, command, &headline);
-        drafts.extend(address.timeline(number, &line));
-    }
-    if marked && let Some(mark) = message.mark {
-        drafts.extend(address.end_mark(number, mark));
-    }
-    drafts
-}
-
-/// Records an outcome, however long the database is away. Says whether the spool may go.
-async fn record(house: &House, room: &RoomId, ran: &Ran, drafts: Vec<OutboxDraft>) -> bool {
-    let kept = (!ran.kept.is_empty()).then_some(&ran.kept[..]);
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match house.storage.finish((ran.number, room), ran.attempt, &ran.outcome, kept, drafts.clone()).await
-        {
-            Ok(finished) => {
-                if let Finished::Recorded(messages) = finished {
-                    house.outbox.hand(messages);
-                    let state = ran.outcome.state().name();
-                    metrics::counter!("quarterdeck_requests_total", "state" => state).increment(1);
-                } else {
-                    tracing::warn!(number = %ran.number, "a run ended after its request had been given a final state");
-                }
-                return true;
-            }
-            // The outcome is known, and nobody else knows it: it is worth waiting for.
-            Err(error) if error.is_away() => {
-                tracing::warn!(number = %ran.number, %error, "an outcome waits to be recorded");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(2));
-            }
-            Err(error) => {
-                // What was spooled stays, and the next start calls the run interrupted.
-                tracing::error!(number = %ran.number, %error, "an outcome could not be recorded");
-                return false;
-            }
         }
     }
 }

@@ -74,6 +74,7 @@ mod tests {
             docs: None,
             examples: vec![],
             arguments: vec![],
+            private: false,
             run: Run {
                 kind: RunKind::Process {
                     program: program.to_owned(),

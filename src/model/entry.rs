@@ -444,6 +444,27 @@ pub enum Event {
         /// The homeserver's error.
         reason: String,
     },
+    /// What a run printed is not shown in its room, because not everybody there may read it.
+    #[serde(rename = "answer.private")]
+    AnswerPrivate {
+        /// Why: `declared`, or `readers`.
+        why: String,
+        /// Who of the room may not read it; the first of them, where they are many.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        readers: Vec<OwnedUserId>,
+        /// To whom it went instead; nobody, where who asked may not read it either or is not there any more.
+        to: Option<OwnedUserId>,
+        /// The version of the rules.
+        rules: Digest,
+    },
+    /// The room with one person alone: for what others may not read.
+    #[serde(rename = "direct.opened")]
+    DirectOpened {
+        /// Who.
+        user: OwnedUserId,
+        /// `made`, `invited` (at first, or again after leaving it), or `given up` and why.
+        how: String,
+    },
     /// A `serve` process started its work.
     #[serde(rename = "server.started")]
     ServerStarted {

@@ -7,6 +7,10 @@
 pub enum Point {
     /// The homeserver has made a room; that is not noted yet.
     AfterRoomMade,
+    /// The homeserver has made the room with somebody alone; that is not noted yet.
+    AfterDirectRoomMade,
+    /// Somebody was invited into the room with them alone; nothing is said there yet.
+    AfterDirectInvitation,
     /// A transaction arrived; nothing is stored.
     BeforeInboxCommit,
     /// The inbox is committed; the homeserver has no answer yet.
@@ -49,8 +53,10 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::AfterRoomMade,
+        Self::AfterDirectRoomMade,
+        Self::AfterDirectInvitation,
         Self::BeforeInboxCommit,
         Self::AfterInboxCommit,
         Self::BeforeDecisionCommit,
@@ -76,6 +82,8 @@ impl Point {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AfterRoomMade => "after-room-made",
+            Self::AfterDirectRoomMade => "after-direct-room-made",
+            Self::AfterDirectInvitation => "after-direct-invitation",
             Self::BeforeInboxCommit => "before-inbox-commit",
             Self::AfterInboxCommit => "after-inbox-commit",
             Self::BeforeDecisionCommit => "before-decision-commit",

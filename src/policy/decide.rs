@@ -202,7 +202,7 @@ impl Rules {
         failed.sort();
         match (failed.is_empty(), response.decision()) {
             (true, verdict)
-                if verdict == Verdict::Allow || (policies.is_empty() && question.takes_back()) =>
+                if verdict == Verdict::Allow || (policies.is_empty() && question.is_about_ones_own()) =>
             {
                 Decision::Permitted(Permit {
                     action: question.digest(),

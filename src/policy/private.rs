@@ -55,7 +55,8 @@ impl Rules {
                 .map(|(_, who)| who)
                 .collect();
             for command in room.commands.iter().filter_map(|name| ops.commands.get(name)) {
-                if matches!(command.run.kind, RunKind::Builtin) {
+                // What is declared as private needs no rule to be so.
+                if matches!(command.run.kind, RunKind::Builtin) || command.private {
                     continue;
                 }
                 let subjects: Vec<_> = warn::resources(command, ops, &self.world)
@@ -139,7 +140,7 @@ impl Seen<'_> {
             room.key.clone(),
             reader.to_string(),
             about,
-            when(by_requester, requester.as_str()),
+            when(by_requester || reader == requester, requester.as_str()),
             subject.unwrap_or_default().to_owned(),
         ];
         *self.answers.entry(key).or_insert_with(|| {
@@ -151,6 +152,33 @@ impl Seen<'_> {
 }
 
 impl Rules {
+    /// Who of the people in a room, each with their power there, may not read what a request printed. Decided once for all
+    /// whom no rule can tell apart; a team that somebody is in for a while does not count, because what is shown stays.
+    pub fn who_may_not_read<'a>(
+        &self,
+        room: &str,
+        people: impl IntoIterator<Item = (&'a UserId, i64)>,
+        output: Action<'_>,
+    ) -> Vec<&'a UserId> {
+        let requester = match output {
+            Action::ReadOutput { requester, .. } => Some(requester),
+            _ => None,
+        };
+        let mut answers = HashMap::new();
+        let may = |who: &UserId, power_level: i64| {
+            let asked = Question::new(who, power_level, room, Timestamp::UNIX_EPOCH, output);
+            matches!(self.decide(&asked), Decision::Permitted(_))
+        };
+        let mut barred = |who: &'a UserId, power_level: i64| {
+            if requester == Some(who) || self.is_named(who) {
+                return !may(who, power_level);
+            }
+            let kind = (self.world.groups_of(who), who.server_name(), power_level);
+            !*answers.entry(kind).or_insert_with(|| may(who, power_level))
+        };
+        people.into_iter().filter_map(|(who, power_level)| barred(who, power_level).then_some(who)).collect()
+    }
+
     /// Whether a rule names this person.
     fn is_named(&self, who: &UserId) -> bool {
         let uid = names::user(who.as_str());

@@ -78,9 +78,13 @@ impl Question<'_> {
         self.said.map_or_else(|| self.action.digest(self.room), Invocation::digest)
     }
 
-    /// Whether somebody takes back what they asked for themselves: no rule need permit that, though one may forbid it.
-    pub(super) fn takes_back(&self) -> bool {
-        matches!(self.action, Action::Cancel { requester, .. } if requester == self.principal)
+    /// Whether somebody takes back what they asked for themselves, or reads what came of it: no rule need permit that,
+    /// though one may forbid it.
+    pub(super) fn is_about_ones_own(&self) -> bool {
+        matches!(
+            self.action,
+            Action::Cancel { requester, .. } | Action::ReadOutput { requester, .. } if requester == self.principal
+        )
     }
 }
 

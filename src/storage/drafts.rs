@@ -1,6 +1,6 @@
 //! What a commit carries along: contents, entries, and messages for the outbox.
 
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, OwnedUserId};
 
 use crate::model::{RequestNumber, Timestamp};
 
@@ -49,8 +49,8 @@ pub struct OutboxDraft {
     /// Its step key: unique for ever, and what its transaction id is made of. A step that was written
     /// before is not written again.
     pub step: String,
-    /// The room it goes to.
-    pub room: OwnedRoomId,
+    /// Where it goes.
+    pub to: To,
     /// The request it answers; its messages are sent in the order in which they were written.
     pub request: Option<RequestNumber>,
     /// The event's type: `m.room.message`, `m.reaction`, ...
@@ -59,6 +59,41 @@ pub struct OutboxDraft {
     pub content: serde_json::Value,
     /// A file to upload first; the sender puts its address into the content.
     pub file: Option<File>,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum To {
+    /// Into a room.
+    Room(OwnedRoomId),
+    /// To a person, in the room with them alone, which is opened where there is none.
+    Person(OwnedUserId),
+}
+
+impl std::fmt::Display for To {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Room(room) => f.write_str(room.as_str()),
+            Self::Person(user) => f.write_str(user.as_str()),
+        }
+    }
+}
+
+impl From<OwnedRoomId> for To {
+    fn from(room: OwnedRoomId) -> Self {
+        Self::Room(room)
+    }
+}
+
+impl std::str::FromStr for To {
+    type Err = ruma::IdParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with('@') {
+            return text.try_into().map(Self::Person);
+        }
+        text.try_into().map(Self::Room)
+    }
 }
 
 /// A file that a message carries.
@@ -73,9 +108,13 @@ pub struct File {
 }
 
 impl OutboxDraft {
-    /// The lane: the messages of one request, else of one room, go out one after the other.
+    /// The lane: the messages to one person, of one request, else of one room, go out one after the other. A room that
+    /// cannot be opened for somebody holds up nothing else.
     pub(super) fn lane(&self) -> String {
-        self.request.map_or_else(|| self.room.to_string(), |number| format!("request {number}"))
+        match (&self.to, self.request) {
+            (To::Room(_), Some(number)) => format!("request {number}"),
+            (to, _) => to.to_string(),
+        }
     }
 }
 

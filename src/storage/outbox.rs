@@ -256,7 +256,7 @@ impl TryFrom<Columns> for OutboxRow {
             lane: row.lane,
             draft: OutboxDraft {
                 step: row.step,
-                room: OwnedRoomId::try_from(row.room_id).map_err(unreadable)?,
+                to: row.room_id.parse().map_err(unreadable)?,
                 request: row.request.map(RequestNumber),
                 kind: row.kind,
                 content: serde_json::from_slice(&row.content).map_err(unreadable)?,

@@ -72,7 +72,7 @@ impl std::str::FromStr for Membership {
 }
 
 /// The power of a creator, who stands above all levels: the greatest integer of canonical JSON.
-const CREATOR: i64 = (1 << 53) - 1;
+pub(super) const CREATOR: i64 = (1 << 53) - 1;
 
 impl Storage {
     /// Binds a room of the ops folder to a room id. From now on commands count there, and nowhere else
@@ -385,7 +385,7 @@ async fn look(
 }
 
 /// The level that `m.room.power_levels` gives somebody: their own, else the default, else 0.
-fn power_level(content: &serde_json::Value, user: &UserId) -> i64 {
+pub(super) fn power_level(content: &serde_json::Value, user: &UserId) -> i64 {
     let own = content.get("users").and_then(|users| users.get(user.as_str()));
     let level = own.and_then(serde_json::Value::as_i64);
     level.or_else(|| content.get("users_default")?.as_i64()).unwrap_or_default().clamp(-CREATOR, CREATOR)

@@ -156,7 +156,7 @@ impl Sheaf {
             steps: messages.iter().map(|m| m.step.clone()).collect(),
             lanes: messages.iter().map(OutboxDraft::lane).collect(),
             message_requests: messages.iter().map(|m| m.request.map(|number| number.0)).collect(),
-            message_rooms: messages.iter().map(|m| m.room.to_string()).collect(),
+            message_rooms: messages.iter().map(|m| m.to.to_string()).collect(),
             message_kinds: messages.iter().map(|m| m.kind.clone()).collect(),
             message_contents: messages.iter().map(|m| m.content.to_string().into_bytes()).collect(),
             file_names: messages.iter().map(|m| file(m).map(|f| f.name)).collect(),
@@ -304,7 +304,8 @@ fn who(event: &Event) -> Option<String> {
         | Event::RulesLoaded { by: Some(by), .. }
         | Event::ElevationGiven { user: by, .. }
         | Event::ElevationEnded { user: by, .. }
-        | Event::EmergencyUsed { by, .. } => Some(by.to_string()),
+        | Event::EmergencyUsed { by, .. }
+        | Event::DirectOpened { user: by, .. } => Some(by.to_string()),
         Event::OutsideNoted { by, .. } | Event::AuditRead { by, .. } => Some(by.clone()),
         Event::RoomAdopted { by, .. } => by.clone(),
         Event::CommandPermitted { .. }
@@ -322,6 +323,7 @@ fn who(event: &Event) -> Option<String> {
         | Event::LocalRefused { .. }
         | Event::RulesLoaded { by: None, .. }
         | Event::AnswerParked { .. }
+        | Event::AnswerPrivate { .. }
         | Event::ServerStarted { .. }
         | Event::ServerStopped { .. }
         | Event::LogHeartbeat {} => None,

@@ -16,6 +16,9 @@ pub const RULES: &str = r#"
 permit (principal in Team::"web", action in Action::"read", resource);
 @id("reading-ops")
 permit (principal in Team::"ops", action in Action::"read", resource);
+@id("seeing")
+permit (principal, action == Action::"read_output", resource)
+when { principal in [Team::"web", Team::"ops"] };
 @id("changing")
 @says("The web team changes what it owns.")
 permit (principal in Team::"web", action in [Action::"change", Action::"danger"], resource);

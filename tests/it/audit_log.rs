@@ -126,8 +126,10 @@ async fn what_a_command_printed_is_told_only_to_whom_the_rules_let_read_it() {
     })
     .await;
     let failed = world.ask("!fail").await.number;
+    // bob is there as well, so the room is told where it went.
     let hers = world.ask(&format!("!audit {failed}")).await;
-    assert!(hers.body.contains("it went wrong"), "{}", hers.body);
+    assert!(!hers.body.contains("it went wrong"), "{}", hers.body);
+    assert!(hers.body.contains("went to you alone"), "{}", hers.body);
     let his = world.ask_as(&world.bob, &format!("!audit {failed}")).await;
     assert_eq!(his.state, "succeeded");
     assert!(his.body.contains("exit status 3") && !his.body.contains("it went wrong"), "{}", his.body);

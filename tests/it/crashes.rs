@@ -58,6 +58,8 @@ macro_rules! killed {
                 $(Point::$point,)* Point::BeforeApprovalCommit, Point::AfterApprovalCommit,
                 // That a room was made is no step of a command's life: `rooms_succession` kills there.
                 Point::AfterRoomMade,
+                // Nor that somebody gets a room of their own: `seeing` kills there.
+                Point::AfterDirectRoomMade, Point::AfterDirectInvitation,
                 // Nor that a version comes into force: `reload` kills there.
                 Point::BeforeReloadCommit, Point::AfterReloadCommit,
                 // The log's tree is beside the commands: `log_tree`.

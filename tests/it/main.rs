@@ -40,6 +40,7 @@ mod rooms_keeping;
 mod rooms_sending;
 mod rooms_succession;
 mod rooms_yard;
+mod seeing;
 mod speaking;
 mod storage;
 mod tutorial;

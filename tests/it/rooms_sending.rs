@@ -40,7 +40,7 @@ fn said(step: &str, place: &Placement) -> Value {
 fn draft(room: &RoomId, step: &str) -> OutboxDraft {
     OutboxDraft {
         step: step.to_owned(),
-        room: room.to_owned(),
+        to: room.to_owned().into(),
         request: None,
         kind: MESSAGE.to_owned(),
         content: said(step, &Placement::Timeline),
@@ -89,7 +89,7 @@ async fn until_sent(outbox: &Outbox) {
 async fn the_messages_of_a_lane_arrive_in_their_order_and_once() {
     let yard = Yard::new().await;
     let room = yard.plain_room().await;
-    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone());
+    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     let steps: Vec<_> = (0..20).map(|number| format!("step/{number:02}")).collect();
     let rows = yard.write(steps.iter().map(|step| draft(&room, step)).collect()).await;
     outbox.hand(rows.clone());
@@ -109,7 +109,7 @@ async fn what_an_earlier_life_left_is_found_and_sent() {
     yard.write(vec![draft(&room, "left")]).await;
     // The same instance starts again: its earlier life is over.
     let storage = yard.next_life().await;
-    let outbox = Outbox::new(yard.homeserver.clone(), storage);
+    let outbox = Outbox::new(yard.homeserver.clone(), storage, "");
     let found = async {
         while yard.steps(&room).await.is_empty() {
             sleep(Duration::from_millis(20)).await;
@@ -142,7 +142,7 @@ async fn a_message_that_is_too_old_for_transaction_ids_is_looked_for_before_it_i
         row.written_at -= SignedDuration::from_hours(30);
     }
     let before = yard.steps(&room).await;
-    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone());
+    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     outbox.hand(rows);
     until_sent(&outbox).await;
     assert_eq!(yard.steps(&room).await, before);
@@ -159,7 +159,7 @@ async fn the_same_reaction_a_second_time_is_no_failure() {
     let content = render::reaction(&command, StateMark::Running, "mark");
     yard.homeserver.send_event(&room, "m.reaction", &content, "forgotten".into()).await.unwrap();
     let row = OutboxDraft { kind: "m.reaction".to_owned(), content, ..draft(&room, "mark") };
-    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone());
+    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     outbox.hand(yard.write(vec![row]).await);
     until_sent(&outbox).await;
     assert_eq!(yard.parked().await, 0);
@@ -173,7 +173,7 @@ async fn what_the_homeserver_refuses_for_good_is_parked_recorded_and_passed() {
     let mut large = draft(&room, "large");
     large.content["body"] = "x".repeat(70_000).into();
     let outside = draft(room_id!("!NotARoomOfOurs00000000000000000000000000000"), "outside");
-    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone());
+    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     outbox.hand(yard.write(vec![outside, large, draft(&room, "next")]).await);
     until_sent(&outbox).await;
     assert_eq!(yard.steps(&room).await, ["next"]);
@@ -189,7 +189,7 @@ async fn a_whole_output_is_uploaded_and_stands_in_the_thread() {
     let mut row = draft(&room, "output");
     row.content = render::file("deploy-482.txt", "text/plain", bytes.len(), &place, "output");
     row.file = Some(File { name: "deploy-482.txt".to_owned(), media_type: "text/plain".to_owned(), bytes });
-    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone());
+    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     outbox.hand(yard.write(vec![row]).await);
     until_sent(&outbox).await;
     let event = yard.storage.event_of_step("output").await.unwrap().unwrap();
@@ -206,7 +206,7 @@ async fn the_longest_answer_is_taken_by_the_homeserver() {
     let message = Message::marked(StateMark::Failed).verbatim("<é\"\x01\u{202e}\n".repeat(50_000));
     let mut row = draft(&room, "long");
     row.content = render::message(&message, &Placement::Timeline, &[], Loudness::Notice, "long");
-    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone());
+    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     outbox.hand(yard.write(vec![row]).await);
     until_sent(&outbox).await;
     assert_eq!(yard.steps(&room).await, ["long"]);
@@ -224,7 +224,7 @@ async fn a_homeserver_that_was_killed_gets_its_messages_within_a_moment_of_its_r
     let before = yard.homeserver.send_event(&room, MESSAGE, &content, transaction).await.unwrap();
 
     control(&["homeserver", "kill", at]);
-    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone());
+    let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     let steps: Vec<_> = (0..5).map(|number| format!("step/{number}")).collect();
     outbox.hand(yard.write(steps.iter().map(|step| draft(&room, step)).collect()).await);
     sleep(Duration::from_secs(2)).await;
@@ -275,7 +275,7 @@ async fn a_rate_limit_is_waited_for_and_the_message_is_sent_once() {
         if number == 0 { (StatusCode::TOO_MANY_REQUESTS, body) } else { taken() }
     })
     .await;
-    let outbox = Outbox::new(homeserver, yard.storage.clone());
+    let outbox = Outbox::new(homeserver, yard.storage.clone(), "");
     let began = Instant::now();
     outbox.hand(yard.write(vec![draft(room_id!("!a"), "a")]).await);
     until_sent(&outbox).await;
@@ -301,7 +301,7 @@ async fn a_failure_of_the_homeserver_is_tried_again_and_parks_nothing() {
         _ => taken(),
     })
     .await;
-    let outbox = Outbox::new(homeserver, yard.storage.clone());
+    let outbox = Outbox::new(homeserver, yard.storage.clone(), "");
     outbox.hand(yard.write(vec![draft(room_id!("!a"), "a")]).await);
     until_sent(&outbox).await;
     assert_eq!(tries.load(Ordering::SeqCst), 4);

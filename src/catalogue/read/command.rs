@@ -51,6 +51,7 @@ pub(in crate::catalogue) fn command(
         }
     }
     let emergency = file.boolean("emergency").unwrap_or(false);
+    let private = file.word("answer", &[("room", false), ("private", true)]).unwrap_or(false);
     let subject = file.text("subject");
     let phrases = file.texts("phrases");
     let docs = file.text("docs");
@@ -111,6 +112,7 @@ pub(in crate::catalogue) fn command(
         docs: docs.map(|docs| docs.value),
         examples: examples.into_iter().map(|example| example.value).collect(),
         arguments,
+        private,
         run: run?,
     })
 }

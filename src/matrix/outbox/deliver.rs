@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use backon::BackoffBuilder as _;
-use ruma::{EventId, OwnedEventId, OwnedTransactionId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId};
 use serde_json::Value;
 
 use super::{Delivered, Shared, search};
@@ -11,9 +11,10 @@ use crate::{
     matrix::{
         Error,
         render::{REDACTION, STEP_TO_REDACT},
+        rooms::{self, Unopened},
     },
     model::{Digest, SignedDuration, fault::Point},
-    storage::{self, OutboxRow, Said},
+    storage::{self, OutboxRow, Said, To},
 };
 
 /// How long after a message was written we rely on the homeserver's memory of its transaction id. Synapse keeps
@@ -63,7 +64,7 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow, is_last: bool) 
             }
             Err(error) if error.is_permanent() => {
                 metrics::counter!("quarterdeck_outbox_parked_total").increment(1);
-                tracing::error!(message.step = row.draft.step, room.id = %row.draft.room, %error, "a message is parked");
+                tracing::error!(message.step = row.draft.step, to = %row.draft.to, %error, "a message is parked");
                 let reason = error.to_string();
                 until_noted(|| shared.storage.parked(row.id, &reason)).await;
                 return Delivered::Concluded;
@@ -122,8 +123,27 @@ async fn until_said(shared: &Shared, row: &mut OutboxRow) -> Target {
     Target::NotYet
 }
 
+/// The room that a message goes to. That with one person alone is opened, or opened again.
+async fn room_of(shared: &Shared, to: &To) -> Result<OwnedRoomId, Error> {
+    let user = match to {
+        To::Room(room) => return Ok(room.clone()),
+        To::Person(user) => user,
+    };
+    loop {
+        match rooms::room_with(&shared.homeserver, &shared.storage, &shared.aliases, user).await {
+            Ok(room) => return Ok(room),
+            Err(Unopened::Homeserver(error)) => return Err(error),
+            Err(Unopened::Storage(error)) => {
+                tracing::debug!(%error, "a room with one person waits");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
 /// One try: the file first, where there is one, then the message.
 async fn attempt(shared: &Shared, row: &mut OutboxRow) -> Result<OwnedEventId, Error> {
+    let room = room_of(shared, &row.draft.to).await?;
     if let Some(file) = &row.draft.file
         && row.draft.content["url"].is_null()
     {
@@ -137,24 +157,22 @@ async fn attempt(shared: &Shared, row: &mut OutboxRow) -> Result<OwnedEventId, E
         row.draft.content["redacts"].as_str().and_then(|event| <&EventId>::try_from(event).ok())
     {
         // Done twice it takes back no more than once, so nothing is looked for.
-        return shared.homeserver.redact(&row.draft.room, event, &transaction_id(row)).await;
+        return shared.homeserver.redact(&room, event, &transaction_id(row)).await;
     }
     let age = shared.storage.now().duration_since(row.written_at);
     if age > REMEMBERED
-        && let Some(event) = search::sent_before(&shared.homeserver, row).await?
+        && let Some(event) = search::sent_before(&shared.homeserver, &room, row).await?
     {
         return Ok(event);
     }
     Point::BeforeAnswer.pass();
-    let sent = shared
-        .homeserver
-        .send_event(&row.draft.room, &row.draft.kind, &row.draft.content, &transaction_id(row))
-        .await;
+    let sent =
+        shared.homeserver.send_event(&room, &row.draft.kind, &row.draft.content, &transaction_id(row)).await;
     Point::AfterAnswer.pass();
     match sent {
         // The same reaction is there: ours, from before.
         Err(error) if error.is("M_DUPLICATE_ANNOTATION") => {
-            search::sent_before(&shared.homeserver, row).await?.ok_or(error)
+            search::sent_before(&shared.homeserver, &room, row).await?.ok_or(error)
         }
         result => result,
     }
@@ -215,7 +233,7 @@ mod tests {
             id: 1,
             draft: OutboxDraft {
                 step: step.to_owned(),
-                room: ruma::owned_room_id!("!r"),
+                to: ruma::owned_room_id!("!r").into(),
                 request: None,
                 kind: "m.room.message".to_owned(),
                 content: Value::Null,

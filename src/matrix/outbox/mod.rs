@@ -40,6 +40,8 @@ pub struct Outbox {
 struct Shared {
     homeserver: Homeserver,
     storage: Storage,
+    /// What the aliases of our rooms begin with.
+    aliases: String,
     gate: Gate,
     lanes: Mutex<Lanes>,
     places: Semaphore,
@@ -67,13 +69,15 @@ enum Delivered {
 }
 
 impl Outbox {
-    /// Starts to send what waits. To be called within the runtime.
-    pub fn new(homeserver: Homeserver, storage: Storage) -> Self {
+    /// Starts to send what waits. To be called within the runtime. `aliases`: what the aliases of our rooms begin with,
+    /// for those that it opens with one person alone.
+    pub fn new(homeserver: Homeserver, storage: Storage, aliases: &str) -> Self {
         let outbox = Self {
             shared: Arc::new(Shared {
                 gate: Gate::new(homeserver.clone()),
                 homeserver,
                 storage,
+                aliases: aliases.to_owned(),
                 lanes: Mutex::default(),
                 places: Semaphore::new(AT_ONCE),
                 tasks: TaskTracker::new(),

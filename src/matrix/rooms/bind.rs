@@ -274,20 +274,23 @@ impl<'a> House<'a> {
         patiently(|| self.homeserver.create_room(request.clone())).await
     }
 
-    /// Version 12 where it is offered; else what the homeserver makes by default.
     async fn newest_version(&mut self) -> Result<RoomVersionId, Error> {
         if let Some(version) = &self.version {
             return Ok(version.clone());
         }
-        let (default, twelve) = patiently(|| self.homeserver.room_versions()).await?;
-        let newer = default.as_str().parse::<u32>().is_ok_and(|version| version > 12);
-        let version = if twelve && !newer {
-            RoomVersionId::V12
-        } else {
-            default.as_str().try_into().unwrap_or(RoomVersionId::V11)
-        };
-        Ok(self.version.insert(version).clone())
+        Ok(self.version.insert(newest_version(self.homeserver).await?).clone())
     }
+}
+
+/// Version 12 where it is offered; else what the homeserver makes by default.
+pub(super) async fn newest_version(homeserver: &Homeserver) -> Result<RoomVersionId, Error> {
+    let (default, twelve) = patiently(|| homeserver.room_versions()).await?;
+    let newer = default.as_str().parse::<u32>().is_ok_and(|version| version > 12);
+    Ok(if twelve && !newer {
+        RoomVersionId::V12
+    } else {
+        default.as_str().try_into().unwrap_or(RoomVersionId::V11)
+    })
 }
 
 /// Sorts an error: one that concerns everything ends the round, any other is this room's.
@@ -310,7 +313,7 @@ pub(super) const fn concerns_all(error: &Error) -> bool {
     matches!(error, Error::Away { reached: false, .. } | Error::Token { .. } | Error::RateLimited { .. })
 }
 
-fn initial(state: &State) -> Option<Raw<ruma::events::AnyInitialStateEvent>> {
+pub(super) fn initial(state: &State) -> Option<Raw<ruma::events::AnyInitialStateEvent>> {
     let event = json!({ "type": state.kind, "state_key": state.key, "content": state.content });
     Raw::new(&event).ok().map(Raw::cast_unchecked)
 }

@@ -7,6 +7,7 @@
 //! on with the next room.
 
 mod bind;
+mod direct;
 mod found;
 mod mend;
 mod people;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{OwnedRoomId, OwnedUserId};
 
+pub(super) use self::direct::{Unopened, room_with};
 pub use self::successor::{AdoptError, adopt};
 use self::{bind::House, wanted::Wanted};
 use super::{Error, Homeserver};

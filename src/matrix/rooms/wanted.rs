@@ -124,7 +124,7 @@ impl WantedRoom {
 }
 
 /// People talk and react; only Quarterdeck changes state, invites, removes, and calls everybody at once.
-fn power_levels(bot: &UserId, creators_stand_above: bool) -> Value {
+pub(super) fn power_levels(bot: &UserId, creators_stand_above: bool) -> Value {
     // A creator stands above all levels from version 12 on, and may not be among them (MSC4289).
     let users: BTreeMap<&UserId, i64> =
         if creators_stand_above { BTreeMap::new() } else { [(bot, 100)].into() };

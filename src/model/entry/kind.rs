@@ -41,6 +41,8 @@ impl Event {
             Self::AuditRead { .. } => "audit.read",
             Self::LogHeartbeat {} => "log.heartbeat",
             Self::AnswerParked { .. } => "answer.parked",
+            Self::AnswerPrivate { .. } => "answer.private",
+            Self::DirectOpened { .. } => "direct.opened",
             Self::ServerStarted { .. } => "server.started",
             Self::ServerStopped { .. } => "server.stopped",
         }

@@ -229,6 +229,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
         docs: None,
         examples: Vec::new(),
         arguments,
+        private: false,
         run: Run {
             kind: RunKind::Process {
                 program: PathBuf::from("/bin/true"),

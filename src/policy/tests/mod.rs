@@ -7,6 +7,7 @@ mod narrowing;
 mod properties;
 mod rehearsing;
 mod remedies;
+mod seeing;
 mod waiting;
 mod writing;
 

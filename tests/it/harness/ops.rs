@@ -214,6 +214,9 @@ permit (principal in Team::"leads", action == Action::"reload", resource);
 @id("log")
 permit (principal in Team::"web", action in [Action::"read_audit", Action::"read_output"], resource);
 
+@id("partners-see-output")
+permit (principal in Team::"partner", action == Action::"read_output", resource);
+
 @id("staging")
 @says("The web team changes staging.")
 permit (principal in Team::"web", action in Action::"change", resource in Environment::"staging");

@@ -262,7 +262,7 @@ pub fn transaction(id: &str, events: &[(&str, &str)]) -> Transaction {
 pub fn message(step: &str, request: Option<RequestNumber>) -> OutboxDraft {
     OutboxDraft {
         step: step.to_owned(),
-        room: room(),
+        to: room().into(),
         request,
         kind: "m.room.message".into(),
         content: serde_json::json!({"body": "said \u{0}", "msgtype": "m.notice"}),
