@@ -171,8 +171,7 @@ impl Sequencer {
     /// Signs the tree as it stands in the database, if it grew since the last checkpoint, and proves first that it goes
     /// on from that one.
     async fn sign(&self) -> Result<(), Error> {
-        let now = self.storage.tree_head().await?;
-        let root = hash(&now.root)?;
+        // First what was signed, then the tree: another instance that grows and signs it in between is no fork.
         let last = match self.storage.last_checkpoint().await? {
             Some(last) => {
                 let opened = self.key.public().open(&last.note)?.head;
@@ -186,6 +185,8 @@ impl Sequencer {
             }
             None => Head { size: 0, root: tree::EMPTY_ROOT },
         };
+        let now = self.storage.tree_head().await?;
+        let root = hash(&now.root)?;
         if now.size < last.size {
             return Err(Error::Fork(format!(
                 "the tree has {} leaves, and one of {} was signed: leaves are gone",
