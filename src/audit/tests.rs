@@ -123,6 +123,23 @@ fn a_list_has_a_line_for_each_request_with_what_became_of_it() {
 }
 
 #[test]
+fn a_list_does_not_say_why_another_host_says_that_it_failed() {
+    let finished = |ending| Event::RunFinished {
+        attempt: AttemptId(uuid::Uuid::nil()),
+        ending,
+        took_ms: 0,
+        output: OutputSummary { bytes: 0, truncated: false, digest: Digest::of(b"") },
+        kept: None,
+    };
+    let reason = "cannot open /srv/customers/acme".to_owned();
+    for ending in [Ending::Failed { reason: reason.clone() }, Ending::Unknown { reason: reason.clone() }] {
+        let entries = vec![recorded(1, Some(482), finished(ending))];
+        let text = plain(&list("!", &Page { entries, older: None }));
+        assert!(!text.contains("acme") && text.contains("why is told with what it printed"), "{text}");
+    }
+}
+
+#[test]
 fn a_story_has_the_command_the_decision_the_outcome_and_the_output() {
     let said = content(ContentKind::Text, "deploy web staging v1.4.2");
     let output = content(ContentKind::Output, "web@staging is at v1.4.2\n");

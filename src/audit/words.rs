@@ -93,7 +93,8 @@ pub(super) fn became(event: &Event) -> Option<String> {
         Event::CommandDenied { by, .. } => Some(format!("refused by {by}")),
         Event::CommandExpired { .. } => Some("waited too long".to_owned()),
         Event::RunStarted { .. } => Some("runs".to_owned()),
-        Event::RunFinished { ending, took_ms, .. } => Some(ended(ending, *took_ms)),
+        // Who reads a list may not read what each printed, nor why another host says that it failed.
+        Event::RunFinished { ending, took_ms, .. } => Some(ended(&ending.without_reason(), *took_ms)),
         Event::CommandCancelled { .. } => Some("cancelled before it started".to_owned()),
         _ => None,
     }

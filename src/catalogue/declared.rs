@@ -45,6 +45,42 @@ pub struct Ops {
     pub commit: Option<String>,
 }
 
+impl Ops {
+    /// The same folder with these subjects alone (`web`, `web@staging`), these rooms and their commands, to tell somebody of it who may not
+    /// know of more. It cannot be put in force: its rules and files are left out.
+    #[must_use]
+    pub fn narrowed(&self, subjects: &BTreeSet<String>, room: impl Fn(&Room) -> bool) -> Self {
+        let system = |system: &System| {
+            let has = |environment: &&String| subjects.contains(&format!("{}@{environment}", system.key));
+            let environments: Vec<_> = system.environments.iter().filter(has).cloned().collect();
+            let known = subjects.contains(&system.key) || !environments.is_empty();
+            known.then(|| System { environments, ..system.clone() })
+        };
+        let known = |(key, of): (&String, &System)| Some((key.clone(), system(of)?));
+        let rooms: BTreeMap<_, _> = self.rooms.iter().filter(|(_, it)| room(it)).collect();
+        let listed = |name: &str| rooms.values().any(|room| room.commands.contains(name));
+        Self {
+            folder: self.folder.clone(),
+            settings: self.settings.clone(),
+            commands: self.commands.iter().filter(|(name, _)| listed(name)).map(owned).collect(),
+            rooms: rooms.into_iter().map(owned).collect(),
+            teams: self.teams.clone(),
+            systems: self.systems.iter().filter_map(known).collect(),
+            policies: Vec::new(),
+            rule_tests: Vec::new(),
+            secrets: BTreeMap::new(),
+            documents: self.documents.clone(),
+            files: BTreeMap::new(),
+            digest: self.digest,
+            commit: self.commit.clone(),
+        }
+    }
+}
+
+fn owned<T: Clone>((key, of): (&String, &T)) -> (String, T) {
+    (key.clone(), of.clone())
+}
+
 /// A room.
 #[derive(Debug, Clone)]
 pub struct Room {

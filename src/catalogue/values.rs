@@ -80,7 +80,7 @@ impl ArgumentType {
             }
             Self::User => "a user such as @alice:example.org".to_owned(),
             Self::Room => "a room's id or alias".to_owned(),
-            Self::System if systems.is_empty() => "a system, and none is declared".to_owned(),
+            Self::System if systems.is_empty() => "a system, and there is none for you here".to_owned(),
             Self::System => one_of(systems),
             Self::List { items, .. } => format!("{}; several separated by commas", items.describe(systems)),
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCod
 use super::folder;
 use crate::{
     catalogue::{Mistake, Ops, RunKind},
-    policy::{Rehearsal, Rules, Survivor},
+    policy::{ANYBODY, Rehearsal, Rules, Survivor},
 };
 
 /// Reads an ops folder and reports every mistake in it: file, line, what is wrong, and the mend.
@@ -97,16 +97,25 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
     let mut private: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for answer in rules.private_answers(ops) {
         private
-            .entry((answer.room, answer.teams.join(", ")))
+            .entry((answer.room, all_of(&answer.teams)))
             .or_default()
             .push(format!("`{}`", answer.command));
     }
     for ((room, teams), commands) in private {
-        let what = format!("not everybody of {teams} may read what is printed by {}", commands.join(", "));
+        let what = format!("{teams} may not all read what is printed by {}", commands.join(", "));
         let mend = "It goes to who asks alone, and the room sees how it ended: let the rules on `read_output` permit them if it is to be shown.";
         notes.push(note(format!("rooms/{room}.toml"), what, mend));
     }
     notes
+}
+
+/// Teams as the beginning of a sentence: whoever is of them.
+fn all_of(teams: &[String]) -> String {
+    let named = |team: &String| match team.as_str() {
+        ANYBODY => "those who come in by the open door".to_owned(),
+        team => format!("those of team `{team}`"),
+    };
+    teams.iter().map(named).collect::<Vec<_>>().join(" and ")
 }
 
 /// The changes to rules that no rule test notices.

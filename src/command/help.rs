@@ -1,9 +1,9 @@
 //! `help` and `commands`: what can be done here.
 
 use super::{
-    Mistake,
+    Line, Mistake,
     bind::{Context, Texts},
-    spell,
+    parse, spell,
 };
 use crate::{
     catalogue::{Command, Known, Ops, Room, RunKind, nearest},
@@ -50,7 +50,7 @@ pub fn help(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> May, which: Op
     let which = which.to_lowercase();
     let which = which.strip_prefix(prefix.as_str()).unwrap_or(&which);
     match ops.commands.get(which) {
-        Some(command) if room.commands.contains(which) => one(ops, command, may_run(command)),
+        Some(command) if room.commands.contains(which) => one(ops, room, command, may_run(command)),
         Some(_) => {
             let rooms = ops.rooms.values().filter(|room| room.commands.contains(which));
             let rooms = rooms.map(|room| (room.name.clone(), room.alias.to_string())).collect();
@@ -94,7 +94,7 @@ fn lines(
         .collect()
 }
 
-fn one(ops: &Ops, command: &Command, may: May) -> Message {
+fn one(ops: &Ops, room: &Room, command: &Command, may: May) -> Message {
     let prefix = &ops.settings.prefix;
     let systems: Vec<&str> = ops.systems.keys().map(String::as_str).collect();
     let rooms = std::collections::BTreeMap::new();
@@ -125,7 +125,9 @@ fn one(ops: &Ops, command: &Command, may: May) -> Message {
         line
     });
     message = message.list(arguments.collect());
-    let mut examples: Vec<String> = command.examples.clone();
+    // An example that speaks of what the reader may not know of is none for them.
+    let reads = |line: &&String| parse(ops, room, &Line::typed((*line).clone())).is_ok();
+    let mut examples: Vec<String> = command.examples.iter().filter(reads).cloned().collect();
     if examples.is_empty() {
         examples.push(spell::example(context, command, &Texts::new()));
     }

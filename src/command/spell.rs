@@ -40,7 +40,9 @@ pub(super) fn example(context: Context<'_>, command: &Command, given: &Texts) ->
                 argument.required.then(|| {
                     shown
                         .iter()
-                        .find_map(|texts| texts.get(&argument.name).cloned())
+                        .filter_map(|texts| texts.get(&argument.name))
+                        .find(|text| argument.kind.read(text, &context.known).is_ok())
+                        .cloned()
                         .unwrap_or_else(|| sample(argument, context))
                 })
             });

@@ -135,6 +135,12 @@ impl Address {
         self.draft(step, Some(asked), "m.room.message", content, Some(file))
     }
 
+    /// Marks the room's answer as one whose output goes to the one who asked alone: programs know where to look for it.
+    pub fn without_output(mut draft: OutboxDraft) -> OutboxDraft {
+        draft.content[REQUEST]["alone"] = json!(true);
+        draft
+    }
+
     /// The same answer for the one who asked alone, with the whole output as a file where it is to be read as one.
     pub fn private(
         &self,

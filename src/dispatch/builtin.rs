@@ -19,7 +19,7 @@ use crate::{
         Timestamp, Value,
     },
     policy::{Action, Decision, Permit},
-    storage::{Arrival, ContentKind, Error, Filter, InboxRow, Request, Work},
+    storage::{Arrival, ContentKind, Error, Filter, InboxRow, Recorded, Request, Work},
 };
 
 /// How many entries `!audit` looks at: those of one request become one line.
@@ -92,7 +92,8 @@ async fn answer(
     match invocation.command.as_str() {
         "help" => {
             let now = work.now();
-            Ok(command::help(ops, asked.room, |command| asked.may_ever(command, now), text("command")))
+            let ops = asked.in_sight(now);
+            Ok(command::help(&ops, asked.room, |command| asked.may_ever(command, now), text("command")))
         }
         "commands" => {
             let now = work.now();
@@ -174,11 +175,13 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
             Span::text(" in this room."),
         ]));
     };
-    let (entries, mut contents) = asked.house.storage.story(number).await?;
-    let printed = entries
-        .iter()
-        .any(|recorded| matches!(recorded.entry.event, Event::RunFinished { kept: Some(_), .. }));
-    if !printed {
+    let (mut entries, mut contents) = asked.house.storage.story(number).await?;
+    // Output, or the reason in the words of another host.
+    let printed = |recorded: &Recorded| match &recorded.entry.event {
+        Event::RunFinished { ending, kept, .. } => kept.is_some() || ending.without_reason() != *ending,
+        _ => false,
+    };
+    if !entries.iter().any(printed) {
         return Ok(audit::story(&request, &entries, &contents));
     }
     let Some(why) = asked.why_not_shown_here(work, &request).await? else {
@@ -189,6 +192,11 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
         asked.address.private(asked.number, State::Succeeded, &message, Loudness::Notice, None)
     });
     contents.retain(|content| content.kind != ContentKind::Output);
+    for recorded in &mut entries {
+        if let Event::RunFinished { ending, .. } = &mut recorded.entry.event {
+            *ending = ending.without_reason();
+        }
+    }
     let message = audit::story(&request, &entries, &contents);
     let Some(drafts) = whole else {
         return Ok(message.line([Span::text("The rules do not let you read here what it printed.")]));
@@ -261,7 +269,12 @@ async fn status(
         if ops.systems.is_empty() {
             return Ok(Message::plain().line([Span::text("No systems are declared.")]));
         }
-        let items = ops.systems.values().map(|system| about(prefix, system)).collect();
+        let known = asked.in_sight(work.now());
+        if known.systems.is_empty() {
+            let none = "No rule lets you do anything with any system here.";
+            return Ok(Message::plain().line([Span::text(none)]));
+        }
+        let items = known.systems.values().map(|system| about(prefix, system)).collect();
         return Ok(Message::plain().line([Span::text("The systems:")]).list(items));
     };
     if system.status.is_empty() {

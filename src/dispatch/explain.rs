@@ -6,15 +6,15 @@ use ruma::UserId;
 
 use super::{about::Verb, elevation, pipeline::Asked, said_of_waiting as said};
 use crate::{
-    command::{self, Line},
-    model::{Invocation, Message, Span, StateMark, Value},
+    command::Line,
+    model::{Invocation, Message, Span, StateMark, Timestamp, Value},
     policy::{Action, Answer, Explanation, Told, Why},
     storage::{Error, Membership, Work},
 };
 
 /// `!why LINE`: what the rules say to the one who asks.
 pub fn why(asked: &Asked<'_>, work: &Work, invocation: &Invocation) -> Message {
-    let parsed = match parse(asked, invocation) {
+    let parsed = match parse(asked, work.now(), invocation) {
         Ok(parsed) => parsed,
         Err(message) => return message,
     };
@@ -26,7 +26,7 @@ pub fn why(asked: &Asked<'_>, work: &Work, invocation: &Invocation) -> Message {
 /// `!can @user LINE`: what the rules say to somebody else.
 pub async fn can(asked: &Asked<'_>, work: &mut Work, invocation: &Invocation) -> Result<Message, Error> {
     let Some(Value::User(user)) = invocation.arguments.get("user") else { return Ok(Message::plain()) };
-    let parsed = match parse(asked, invocation) {
+    let parsed = match parse(asked, work.now(), invocation) {
         Ok(parsed) => parsed,
         Err(message) => return Ok(message),
     };
@@ -79,12 +79,12 @@ pub fn rules(asked: &Asked<'_>, id: Option<&str>) -> Message {
 }
 
 /// The command that is asked about, read as it would be if it were sent.
-fn parse(asked: &Asked<'_>, invocation: &Invocation) -> Result<Invocation, Message> {
+fn parse(asked: &Asked<'_>, now: Timestamp, invocation: &Invocation) -> Result<Invocation, Message> {
     let prefix = &asked.in_force.ops.settings.prefix;
     let line = invocation.arguments.get("line").map(Value::to_string).unwrap_or_default();
     let line = line.trim();
     let line = Line::typed(line.strip_prefix(prefix.as_str()).unwrap_or(line).to_owned());
-    let parsed = command::parse(&asked.in_force.ops, asked.room, &line);
+    let parsed = asked.read(&line, now);
     let parsed = parsed.map_err(|mistake| mistake.message(prefix))?;
     if Verb::of(&parsed.command.name).is_some_and(|verb| verb != Verb::Confirm) {
         return Err(Message::plain().line([

@@ -85,6 +85,17 @@ impl InForce {
         self.rules.explain(&question(room, by, action, now))
     }
 
+    /// Whether any rule permits something to somebody here, whatever forbids it now.
+    pub fn permits_at_all(
+        &self,
+        room: &Room,
+        by: (&UserId, &Standing),
+        action: Action<'_>,
+        now: Timestamp,
+    ) -> bool {
+        self.rules.permits_at_all(&question(room, by, action, now))
+    }
+
     /// Whether people of this homeserver may act in a room: ours, and those that the room's teams name.
     /// The same servers stand in the room's `m.room.server_acl`, which alone does not suffice.
     pub fn admits(&self, room: &Room, server: &ServerName) -> bool {

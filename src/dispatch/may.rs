@@ -77,7 +77,7 @@ impl Asked<'_> {
     }
 
     /// Whether a subject is a system that was declared, in an environment that it has.
-    fn declares(&self, subject: &str) -> bool {
+    pub(super) fn declares(&self, subject: &str) -> bool {
         let (key, environment) =
             subject.split_once('@').map_or((subject, None), |(key, environment)| (key, Some(environment)));
         self.in_force.ops.systems.get(key).is_some_and(|system| {
@@ -85,7 +85,8 @@ impl Asked<'_> {
         })
     }
 
-    fn samples(&self, argument: &Argument) -> Vec<Value> {
+    /// The values of an argument that are tried.
+    pub(super) fn samples(&self, argument: &Argument) -> Vec<Value> {
         self.samples_of(&argument.kind, argument.default.as_ref())
     }
 

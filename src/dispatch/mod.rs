@@ -35,6 +35,7 @@ mod said_of_rooms;
 mod said_of_versions;
 mod said_of_waiting;
 mod seeing;
+mod sight;
 mod speech;
 mod struck;
 mod timer;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ruma::RoomId;
 
 use super::{
+    answers::Address,
     dispatcher::House,
     elevation,
     running::About,
@@ -15,7 +16,7 @@ use crate::{
     catalogue::{Command, Effect},
     executor::Ran,
     matrix::render::{Loudness, preview},
-    model::{Ending, Invocation, Message, SignedDuration, Span, State},
+    model::{Ending, Invocation, Message, Outcome, SignedDuration, Span, State},
     storage::{Error, Finished, Telling},
 };
 
@@ -46,7 +47,7 @@ impl Ended<'_> {
         let mut times = 0;
         loop {
             let rules = house.current.get().rules.digest();
-            let decided = if self.ran.kept.is_empty() {
+            let decided = if !says_anything(self.ran) {
                 Decided::nothing_to_see(rules)
             } else if times < TIMES {
                 decided(house, &self.output()).await.unwrap_or_else(|error| {
@@ -84,7 +85,7 @@ impl Ended<'_> {
         let (number, outcome, address) = (ran.number, &ran.outcome, &about.address);
         let prefix = house.current.get().ops.settings.prefix.clone();
         let state = outcome.state();
-        let in_words = |kept: &[u8]| {
+        let in_words = |outcome: &Outcome, kept: &[u8]| {
             let message = speech::outcome(&prefix, number, command, outcome, kept);
             match (&about.stopped_by, &outcome.ending) {
                 (Some(by), Ending::Cancelled) => speech::stopped_by(by, message),
@@ -97,18 +98,25 @@ impl Ended<'_> {
             }
             elevation::says_elevation(message, about.elevated.iter().map(String::as_str))
         };
-        let shown: &[u8] = if decided.sees == Sees::Room { &ran.kept } else { &[] };
-        let headline = in_words(shown);
+        let headline = match &decided.sees {
+            Sees::Room => in_words(outcome, &ran.kept),
+            Sees::Asker(_) | Sees::Nobody(_) => {
+                let ending = outcome.ending.without_reason();
+                in_words(&Outcome { ending, ..outcome.clone() }, &[])
+            }
+        };
         let message = decided.said_in_room(headline.clone(), &command.name, &address.sender);
         let message = besides(message);
         let long = SignedDuration::from_millis(outcome.took_ms) > WAITED_FOR;
         let loudness = if long { Loudness::Text } else { Loudness::Notice };
         let whole = (!preview(&ran.kept).whole).then_some(&ran.kept[..]);
-        let mut drafts = vec![address.answer(number, state, &message, loudness)];
+        let answer = address.answer(number, state, &message, loudness);
+        let alone = matches!(decided.sees, Sees::Asker(_));
+        let mut drafts = vec![if alone { Address::without_output(answer) } else { answer }];
         match (&decided.sees, whole) {
             (Sees::Room, Some(whole)) => drafts.push(address.whole_output(number, &command.name, whole)),
             (Sees::Asker(_), whole) => {
-                let message = besides(in_words(&ran.kept)).line(asked(&prefix, self.invocation));
+                let message = besides(in_words(outcome, &ran.kept)).line(asked(&prefix, self.invocation));
                 let whole = whole.map(|whole| (&*command.name, whole));
                 drafts.extend(address.private(number, state, &message, loudness, whole));
             }
@@ -125,6 +133,11 @@ impl Ended<'_> {
         }
         Telling { drafts, event: decided.event(&address.sender), people: decided.mark }
     }
+}
+
+/// Whether a run left anything that somebody might not be allowed to read: output, or a reason in the words of another host.
+fn says_anything(ran: &Ran) -> bool {
+    !ran.kept.is_empty() || ran.outcome.ending.without_reason() != ran.outcome.ending
 }
 
 /// What an answer in the room with one person is the answer to.

@@ -134,7 +134,7 @@ async fn message(
             if line.text.contains('#') {
                 line.rooms = house.rooms_by_alias(&in_force).await?;
             }
-            command::parse(&in_force.ops, room, &line)
+            asked.read(&line, work.now())
         }
         Recognised::Refused { mistake, .. } => Err(mistake),
         Recognised::Talk => unreachable!("talk has returned above"),

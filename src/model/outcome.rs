@@ -55,6 +55,20 @@ pub struct Outcome {
     pub output: OutputSummary,
 }
 
+impl Ending {
+    /// The same ending without the words in which another host or service said why: they are to be read by those alone who
+    /// may read what was printed.
+    #[must_use]
+    pub fn without_reason(&self) -> Self {
+        let reason = || "why is told with what it printed".to_owned();
+        match self {
+            Self::Failed { .. } => Self::Failed { reason: reason() },
+            Self::Unknown { .. } => Self::Unknown { reason: reason() },
+            other => other.clone(),
+        }
+    }
+}
+
 impl Outcome {
     /// The state that a request with this outcome is in.
     pub const fn state(&self) -> State {

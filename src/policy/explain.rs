@@ -74,6 +74,11 @@ impl Rules {
         }
     }
 
+    /// Whether any rule permits it, whatever forbids it at this time: then it is no secret that it exists.
+    pub fn permits_at_all(&self, question: &Question<'_>) -> bool {
+        !self.permitting(question).is_empty()
+    }
+
     fn tell(&self, id: String) -> Told {
         let says = self.says(&id).map(str::to_owned);
         let place = self.place(&id).unwrap_or_default();

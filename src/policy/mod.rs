@@ -43,7 +43,7 @@ pub use decide::{Decision, Permit, Refusal, Why};
 pub use explain::{Answer, Explanation, Told};
 pub use inputs::Inputs;
 pub use mutate::{Mutation, Survivor};
-pub use private::PrivateAnswer;
+pub use private::{ANYBODY, PrivateAnswer};
 pub use rehearse::{ReadLine, Rehearsal};
 pub use request::{Action, Question};
 pub use wait::{Need, NeedOf, Wait};

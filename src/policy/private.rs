@@ -28,7 +28,7 @@ pub struct PrivateAnswer {
 }
 
 /// How a room that anybody may enter is named among its teams.
-const ANYBODY: &str = "anybody";
+pub const ANYBODY: &str = "anybody";
 
 /// Somebody for all those whom rules on output cannot tell apart.
 type Reader = (String, OwnedUserId);

@@ -37,6 +37,23 @@ async fn a_command_sent_from_a_script_ends_with_its_outcome() {
 }
 
 #[tokio::test]
+async fn what_goes_to_the_asker_alone_is_printed_where_they_ask() {
+    let world = World::changed(|ops| {
+        let echo = ops.read("commands/echo.toml").replace("effect =", "answer = \"private\"\neffect =");
+        ops.file("commands/echo.toml", &echo);
+    })
+    .await;
+    // The first opens the room with her, the second finds it.
+    for words in ["between us", "between us again"] {
+        let send = format!("!echo {words}");
+        let (status, said, errors) = console(&world, &world.alice, &["--send", &send, "--wait"]);
+        assert_eq!(status, 0, "{said}{errors}");
+        let (room, alone) = said.split_once("answers only who asks").unwrap_or_else(|| panic!("{said}"));
+        assert!(!room.contains(words) && alone.contains(words), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_sent_has_a_status_of_its_own() {
     let world = World::start().await;
     let mallory = Person::register(&world.lease.homeserver, "mallory").await;

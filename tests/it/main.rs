@@ -41,6 +41,7 @@ mod rooms_sending;
 mod rooms_succession;
 mod rooms_yard;
 mod seeing;
+mod sight;
 mod speaking;
 mod storage;
 mod tutorial;

@@ -19,6 +19,8 @@ pub struct Answer {
     pub of: Option<usize>,
     /// Where the request stands.
     pub state: State,
+    /// Whether what was printed goes to the one who asked alone, in the room that is theirs.
+    pub alone: bool,
     /// The answer in words.
     pub body: String,
 }
@@ -62,7 +64,16 @@ pub fn answer(event: &Value, to: &EventId, speakers: &[OwnedUserId]) -> Option<A
     let state = request["state"].as_str()?.parse().ok()?;
     let number = request["number"].as_i64()?;
     let of = request["of"].as_u64().and_then(|of| usize::try_from(of).ok());
-    Some(Answer { number, of, state, body: content["body"].as_str().unwrap_or_default().to_owned() })
+    let alone = request["alone"] == true;
+    Some(Answer { number, of, state, alone, body: content["body"].as_str().unwrap_or_default().to_owned() })
+}
+
+/// What a speaker says of a request to the one who asked alone, if this event is that.
+pub fn told_alone<'a>(event: &'a Value, number: i64, speakers: &[OwnedUserId]) -> Option<&'a str> {
+    let content = &event["content"];
+    let from = event["sender"].as_str()?;
+    let speaks = speakers.iter().any(|speaker| speaker == from);
+    (speaks && content[REQUEST]["number"] == number).then(|| content["body"].as_str())?
 }
 
 #[cfg(test)]
@@ -87,14 +98,20 @@ mod tests {
         let answered = answer(&event("@quarterdeck:example.org", "$command"), to, &speakers);
         assert_eq!(
             answered,
-            Some(Answer { number: 482, of: None, state: State::Succeeded, body: "✅ done".to_owned() })
+            Some(Answer {
+                number: 482,
+                of: None,
+                state: State::Succeeded,
+                alone: false,
+                body: "✅ done".to_owned()
+            })
         );
         assert_eq!(answer(&event("@mallory:example.org", "$command"), to, &speakers), None);
     }
 
     #[test]
     fn one_of_several_answers_ends_nothing_and_the_worst_of_all_counts() {
-        let answer = |number, of, state| Answer { number, of, state, body: String::new() };
+        let answer = |number, of, state| Answer { number, of, state, alone: false, body: String::new() };
         let mut ended = Ended::default();
         assert_eq!(ended.with(&answer(1, Some(3), State::Succeeded)), None);
         assert_eq!(ended.with(&answer(2, Some(3), State::Failed)), None);

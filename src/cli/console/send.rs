@@ -3,14 +3,21 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use matrix_sdk::room::RelationsOptions;
-use ruma::{OwnedEventId, UInt, events::room::message::RoomMessageEventContent};
+use matrix_sdk::{
+    deserialized_responses::TimelineEvent,
+    room::{MessagesOptions, RelationsOptions},
+};
+use ruma::{
+    OwnedEventId, OwnedUserId, UInt,
+    events::{AnySyncTimelineEvent, room::message::RoomMessageEventContent},
+    serde::Raw,
+};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Options,
-    answer::{Ended, answer},
+    answer::{Answer, Ended, answer, told_alone},
     line,
     session::{Session, sync},
 };
@@ -20,6 +27,9 @@ use crate::model::State;
 const ENDED_BADLY: u8 = 1;
 const NO_OUTCOME: u8 = 3;
 const NOT_SENT: u8 = 4;
+
+/// How long is waited for what goes to the one who asked alone, once the outcome is known.
+const ALONE: Duration = Duration::from_secs(30);
 
 /// Sends the line; with `--wait` the exit status is its outcome.
 pub async fn run(options: &Options, line: &str) -> ExitCode {
@@ -86,11 +96,72 @@ async fn outcome(session: &Session, event: &OwnedEventId) -> anyhow::Result<Stat
             if last.insert(answer.number, answer.state) != Some(answer.state) {
                 println!("{}", line::safe(&answer.body));
             }
+            if answer.alone && answer.state.is_terminal() {
+                let told = told(session, &answer, &speakers, &mut since);
+                if tokio::time::timeout(ALONE, told).await.is_err() {
+                    println!(
+                        "What it printed did not come within {ALONE:?}: it goes to the room with you alone."
+                    );
+                }
+            }
             if let Some(outcome) = ended.with(&answer) {
                 return Ok(outcome);
             }
         }
     }
+}
+
+/// Prints what a request printed for the one who asked alone, when it comes; goes into the room that was opened for it.
+async fn told(session: &Session, of: &Answer, speakers: &[OwnedUserId], since: &mut String) {
+    // What came with or before the answer itself is looked for as well.
+    let rooms = session.client.joined_rooms().into_iter();
+    for room in rooms.filter(|room| room.room_id() != session.room.room_id()) {
+        let said = room.messages(MessagesOptions::backward()).await;
+        let chunk = said.map(|said| said.chunk).unwrap_or_default();
+        if print_alone(chunk.iter().map(TimelineEvent::raw), of, speakers) {
+            return;
+        }
+    }
+    let mut invited = session.client.invited_rooms();
+    loop {
+        for room in invited {
+            let inviter = room.invite_details().await.ok().and_then(|invite| invite.inviter);
+            let theirs = inviter.is_some_and(|inviter| speakers.iter().any(|it| it == inviter.user_id()));
+            if theirs && room.join().await.is_ok() {
+                let said = room.messages(MessagesOptions::backward()).await;
+                let chunk = said.map(|said| said.chunk).unwrap_or_default();
+                if print_alone(chunk.iter().map(TimelineEvent::raw), of, speakers) {
+                    return;
+                }
+            }
+        }
+        let settings = sync().timeout(Duration::from_secs(30)).token(since.clone());
+        match session.client.sync_once(settings).await {
+            Ok(response) => {
+                *since = response.next_batch;
+                for update in response.rooms.joined.values() {
+                    if print_alone(update.timeline.events.iter().map(TimelineEvent::raw), of, speakers) {
+                        return;
+                    }
+                }
+            }
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+        invited = session.client.invited_rooms();
+    }
+}
+
+/// Prints the first of these events that tells of the request, if one does.
+fn print_alone<'a>(
+    mut events: impl Iterator<Item = &'a Raw<AnySyncTimelineEvent>>,
+    of: &Answer,
+    speakers: &[OwnedUserId],
+) -> bool {
+    events.any(|event| {
+        let event: Value = event.deserialize_as().unwrap_or_default();
+        let told = told_alone(&event, of.number, speakers);
+        told.inspect(|body| println!("{}", line::safe(body))).is_some()
+    })
 }
 
 /// What stands in the event's thread, the oldest first.

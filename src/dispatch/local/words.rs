@@ -1,9 +1,15 @@
 //! What became of a request, for somebody who cannot see its room.
 
-use super::super::{dispatcher::House, pipeline::plain, speech};
+use super::super::{
+    dispatcher::House,
+    pipeline::plain,
+    seeing::{Output, Sees},
+    speech,
+};
 use crate::{
-    model::{Event, Outcome, RequestNumber, State},
-    storage::{ContentKind, Error},
+    catalogue::Command,
+    model::{Event, Outcome, RequestNumber, Span, State},
+    storage::{ContentKind, Error, Request},
 };
 
 /// Where a request stands, in words.
@@ -28,17 +34,28 @@ pub async fn of(house: &House, number: RequestNumber, state: State) -> Result<St
         _ => None,
     });
     let request = house.storage.request(number).await?;
-    let name = request.and_then(|request| request.invocation).map(|invocation| invocation.command);
     let in_force = house.current.get();
-    let command = name.and_then(|name| in_force.ops.commands.get(&name).cloned());
+    let name = request.as_ref().and_then(|request| request.invocation.as_ref());
+    let command = name.and_then(|invocation| in_force.ops.commands.get(&invocation.command).cloned());
     let kept = last(ContentKind::Output).map(|content| content.bytes.clone()).unwrap_or_default();
     Ok(match (finished, command) {
         (Some(_), Some(command)) if matches!(command.run.kind, crate::catalogue::RunKind::Builtin) => {
             String::from_utf8_lossy(&kept).into_owned()
         }
-        (Some(outcome), Some(command)) => {
+        (Some(mut outcome), Some(command)) => {
             let prefix = &in_force.ops.settings.prefix;
-            let message = speech::outcome(prefix, number, &command, &outcome, &kept);
+            let may = match &request {
+                Some(request) => may_read(house, request, &command).await?,
+                None => false,
+            };
+            let shown: &[u8] = if may { &kept } else { &[] };
+            if !may {
+                outcome.ending = outcome.ending.without_reason();
+            }
+            let mut message = speech::outcome(prefix, number, &command, &outcome, shown);
+            if !may && !kept.is_empty() {
+                message = message.line([Span::text("The rules do not let you read what it printed.")]);
+            }
             let mark = message.mark.map(|mark| format!("{} ", mark.symbol())).unwrap_or_default();
             format!("{mark}{}", plain(&message))
         }
@@ -47,4 +64,19 @@ pub async fn of(house: &House, number: RequestNumber, state: State) -> Result<St
             .unwrap_or_default(),
         _ => format!("{number}: {state}"),
     })
+}
+
+/// Whether who asked may read what it printed, as they stand in the room now.
+async fn may_read(house: &House, request: &Request, command: &Command) -> Result<bool, Error> {
+    let standing = house.storage.standing(&request.room, &request.sender).await?;
+    let elevated = standing.map(|standing| standing.elevated).unwrap_or_default();
+    let output = Output {
+        room: &request.room,
+        command: &command.name,
+        private: command.private,
+        subject: request.invocation.as_ref().and_then(|invocation| invocation.subject.as_deref()),
+        requester: &request.sender,
+        elevated: &elevated,
+    };
+    Ok(!matches!(house.sees_now(&output).await?.sees, Sees::Nobody(_)))
 }
