@@ -29,6 +29,7 @@ NEEDS = (
     Need("PostgreSQL's server", "Quarterdeck's database, in a private cluster", "postgresql", lambda: find_binaries() is not None),
     Need("psql", "to look into the database and to back it up", "postgresql-client", lambda: find_binaries() is None or shutil.which("psql") is not None),
     Need("Python's venv", "the homeserver's own packages", "python3-venv", lambda: importlib.util.find_spec("ensurepip") is not None),
+    Need("bubblewrap", "the sandbox in which commands run", "bubblewrap", lambda: shutil.which("bwrap") is not None),
     Need("openssl", "certificates for federation on loopback", "openssl", lambda: shutil.which("openssl") is not None),
     Need("a C compiler", "some of the Rust crates hold C", "build-essential", lambda: shutil.which("cc") is not None),
 )

@@ -163,8 +163,11 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         | Event::CommandDenied { .. }
         | Event::CommandExpired { .. }
         | Event::RunCancelRequested { .. } => words_of_waiting::told(event, text),
-        Event::RunStarted { executor, secrets, attempt, .. } => {
+        Event::RunStarted { executor, secrets, attempt, sandbox, .. } => {
             let mut spans = vec![Span::text(format!("Started ({executor})"))];
+            if let Some(sandbox) = sandbox {
+                spans.push(Span::text(format!(", {}", sandbox.words())));
+            }
             if !secrets.is_empty() {
                 spans.push(Span::text(format!(", with the secrets {}", secrets.join(", "))));
             }

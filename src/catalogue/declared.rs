@@ -12,7 +12,7 @@ use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
 use super::{RuleTest, Settings, http::HttpRun, ssh::SshRun};
-use crate::model::{Digest, Value};
+use crate::model::{Digest, Sandbox, Value};
 
 /// An ops folder: read whole, validated whole.
 #[derive(Debug, Clone)]
@@ -327,6 +327,7 @@ pub struct Run {
 
 /// The kinds of executor.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "most commands are programs, and each is held once")]
 pub enum RunKind {
     /// Quarterdeck itself answers.
     Builtin,
@@ -347,6 +348,8 @@ pub enum RunKind {
         user: Option<String>,
         /// Its resource limits.
         limits: Limits,
+        /// How it is shut in.
+        sandbox: Sandbox,
     },
     /// A request to a service.
     Http(Box<HttpRun>),
@@ -381,6 +384,14 @@ impl RunKind {
         }
     }
 
+    /// How it is shut in, where it is a program of this host.
+    pub const fn sandbox(&self) -> Option<&Sandbox> {
+        match self {
+            Self::Builtin | Self::Http(_) | Self::Ssh(_) => None,
+            Self::Process { sandbox, .. } => Some(sandbox),
+        }
+    }
+
     /// How much of its output is kept, in bytes.
     pub const fn output(&self) -> usize {
         match self {
@@ -403,7 +414,7 @@ pub struct Limits {
     pub files: u64,
     /// The largest file it may write, in bytes. Default 1 GiB.
     pub file_size: u64,
-    /// Processes of its user; none by default, because other programs of that user count too.
+    /// Processes of its user, other programs of that user included. Default 4,096 in a sandbox, none without one.
     pub processes: Option<u64>,
     /// How much output is kept, in bytes; beyond it the middle is dropped. Default 1 MiB.
     pub output: usize,

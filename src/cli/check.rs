@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCod
 
 use super::folder;
 use crate::{
-    catalogue::{Mistake, Ops, RunKind},
+    catalogue::{Command, Mistake, Ops, RunKind},
+    executor::find_bubblewrap,
+    model::Sandbox,
     policy::{ANYBODY, Rehearsal, Rules, Survivor},
 };
 
@@ -70,6 +72,28 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
     let note =
         |file: String, what: String, mend: &str| Mistake { file, line: None, what, mend: mend.to_owned() };
     let mut notes = Vec::new();
+    let with = |shut_in: bool| {
+        let asks = move |it: &Command| {
+            it.run.kind.sandbox().is_some_and(|it| matches!(it, Sandbox::None) != shut_in)
+        };
+        ops.commands
+            .values()
+            .filter(move |it| asks(it))
+            .map(|it| format!("`{}`", it.name))
+            .collect::<Vec<_>>()
+    };
+    let open = with(false);
+    if !open.is_empty() {
+        let what = format!("without a sandbox, with all that Quarterdeck's user may: {}", open.join(", "));
+        notes.push(note("commands".to_owned(), what, ""));
+    }
+    if let (false, Err(why)) = (with(true).is_empty(), find_bubblewrap()) {
+        notes.push(note(
+            "commands".to_owned(),
+            format!("no sandboxed command can start on this host: {why}"),
+            "",
+        ));
+    }
     if !rehearsal.is_empty() {
         for id in rehearsal.unreached() {
             let place = rules.place(&id).unwrap_or_default();

@@ -289,7 +289,7 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
     let would = if verdict == Verdict::Permitted { "Would run" } else { "Would run, if it were permitted" };
     match &run.kind {
         RunKind::Builtin => writeln!(text, "\n{would}: a built-in, which Quarterdeck answers itself")?,
-        RunKind::Process { program, folder, environment, credentials, user, .. } => {
+        RunKind::Process { program, folder, environment, credentials, user, sandbox, .. } => {
             writeln!(text, "\n{would}: {}", program.display())?;
             for (index, argument) in command::argument_vector(command, invocation).iter().enumerate() {
                 writeln!(text, "  {:<16}{argument}", format!("argument {}", index + 1))?;
@@ -306,6 +306,7 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
             if let Some(user) = user {
                 writeln!(text, "  {:<16}{user}", "system user")?;
             }
+            writeln!(text, "  {:<16}{}", "sandbox", sandbox.words())?;
         }
         RunKind::Ssh(ssh) => match command::ssh_command(ssh, command, invocation) {
             Ok(SshCommand { hosts, words }) => {

@@ -17,6 +17,7 @@ mod phrase;
 mod pills;
 mod recognise;
 mod samples;
+mod shut_in;
 mod spell;
 mod ssh;
 mod structured;

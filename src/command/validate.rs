@@ -11,7 +11,7 @@ use crate::catalogue::{Answers, Effect, Join, Mistake, Ops, Room, RunKind, Warni
 ///
 /// Whoever puts a folder in force calls this after [`crate::catalogue::load`].
 pub fn validate(ops: &Ops) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
+    let mut mistakes = super::shut_in::mistakes(ops);
     let Some(everywhere) = everywhere(ops) else { return mistakes };
     for system in ops.systems.values() {
         let file = format!("systems/{}.toml", system.key);
@@ -115,7 +115,7 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
 }
 
 /// The line of a file that holds a text.
-fn line_of(ops: &Ops, file: &str, text: &str) -> Option<usize> {
+pub(super) fn line_of(ops: &Ops, file: &str, text: &str) -> Option<usize> {
     let bytes = ops.files.get(file)?;
     let whole = String::from_utf8_lossy(bytes);
     whole.lines().position(|line| line.contains(text)).map(|index| index + 1)

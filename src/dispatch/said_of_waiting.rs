@@ -7,7 +7,7 @@ use super::docket::{TOTAL, Void};
 use crate::{
     catalogue::{Command, RunKind},
     command::{self, SshCommand},
-    model::{Digest, Invocation, Message, RequestNumber, Span, State, StateMark, quoted},
+    model::{Digest, Invocation, Message, RequestNumber, Sandbox, Span, State, StateMark, quoted},
     policy::{Need, NeedOf, Wait},
 };
 
@@ -112,7 +112,7 @@ impl Prompt<'_> {
         let digest = [Span::text(" · digest "), Span::code(self.digest.short())];
         let mut spans = match &self.command.run.kind {
             RunKind::Builtin => vec![Span::text("Quarterdeck itself does it")],
-            RunKind::Process { program, user, .. } => {
+            RunKind::Process { program, user, sandbox, .. } => {
                 let program = program.display().to_string();
                 let vector = command::argument_vector(self.command, self.invocation);
                 let words = std::iter::once(&program).chain(&vector);
@@ -121,6 +121,9 @@ impl Prompt<'_> {
                     vec![Span::text("Runs "), Span::code(line), Span::text(" on Quarterdeck's host")];
                 if let Some(user) = user {
                     spans.push(Span::text(format!(" as {user}")));
+                }
+                if matches!(sandbox, Sandbox::None) {
+                    spans.push(Span::text(", without a sandbox"));
                 }
                 spans
             }

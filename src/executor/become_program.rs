@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     os::{
-        fd::AsFd,
+        fd::{AsFd, AsRawFd, RawFd},
         unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::Path,
@@ -18,6 +18,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{FcntlArg, FdFlag, fcntl},
     sys::{
         resource::{Resource, getrlimit, setrlimit},
         stat::{Mode, umask},
@@ -26,7 +27,10 @@ use nix::{
 };
 use tokio::signal::unix::SignalKind;
 
-use super::spec::{FAILED, GO, READY, Spec, SpecUser};
+use super::{
+    sandbox::PROCESSES,
+    spec::{FAILED, GO, READY, Spec, SpecUser},
+};
 
 /// Takes the place of `quarterdeck exec-run`. Returns only if the program was not started.
 pub fn become_program() -> ExitCode {
@@ -68,18 +72,26 @@ fn prepare_and_exec() -> Result<(), Failure> {
     let signals = default_signals().map_err(Failure::ByHand)?;
     let Some(spec) = Spec::read(&mut control).map_err(Failure::ByHand)? else { return Ok(()) };
 
+    let number = control.as_raw_fd();
     let mut say = |reason: String| {
         // Nobody may be left to read it; there is nothing else to be done then.
         let _ = control.write_all(&[FAILED]).and_then(|()| control.write_all(reason.as_bytes()));
         Failure::Said
     };
-    let prepared = Prepared::new(&spec).map_err(&mut say)?;
+    let prepared = Prepared::new(&spec, number).map_err(&mut say)?;
     apply(&spec).map_err(&mut say)?;
 
     let mut byte = [0];
     let go = control.write_all(&[READY]).and_then(|()| control.read_exact(&mut byte));
     if go.is_err() || byte[0] != GO {
         return Ok(());
+    }
+    // bubblewrap tells over it how far it came, and keeps it from the program.
+    if spec.wrapper.is_some()
+        && let Err(error) = fcntl(&control, FcntlArg::F_SETFD(FdFlag::empty()))
+    {
+        let _ = write!(&mut control, "fits sandbox cannot be spoken with: {}", error.desc());
+        return Err(Failure::Said);
     }
     // Last, because this process itself may already use more than the program is allowed.
     let error = match limit(Resource::RLIMIT_AS, spec.limits.memory, spec.limits.memory) {
@@ -148,7 +160,7 @@ fn apply(spec: &Spec) -> Result<(), String> {
         // SIGXCPU first, which tells what happened; SIGKILL if that is caught.
         limit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
     }
-    if let Some(processes) = limits.processes {
+    if let Some(processes) = limits.processes.or(spec.wrapper.as_ref().map(|_| PROCESSES)) {
         limit(Resource::RLIMIT_NPROC, processes, processes)?;
     }
     if let Some(user) = &spec.user {
@@ -225,10 +237,22 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(spec: &Spec) -> Result<Self, String> {
-        let program = CString::new(spec.program.as_os_str().as_bytes())
-            .map_err(|_| "the path of its program holds a NUL".to_owned())?;
+    /// `control` is the number of the descriptor over which a wrapper tells how far it came.
+    fn new(spec: &Spec, control: RawFd) -> Result<Self, String> {
+        let path = |path: &Path| {
+            CString::new(path.as_os_str().as_bytes())
+                .map_err(|_| "the path of its program holds a NUL".to_owned())
+        };
+        let mut program = path(&spec.program)?;
         let mut arguments = vec![program.clone()];
+        if let Some(wrapper) = &spec.wrapper {
+            program = path(&wrapper.program)?;
+            let own = wrapper.arguments.iter().cloned();
+            let status = ["--json-status-fd".to_owned(), control.to_string(), "--".to_owned()];
+            let words = own.chain(status).map(CString::new).collect::<Result<Vec<_>, _>>();
+            let words = words.map_err(|_| "a path of its sandbox holds a NUL".to_owned())?;
+            arguments.splice(0..0, std::iter::once(program.clone()).chain(words));
+        }
         for argument in &spec.arguments {
             arguments.push(
                 CString::new(argument.as_str()).map_err(|_| "one of its arguments holds a NUL".to_owned())?,
@@ -256,7 +280,8 @@ impl Prepared {
 
 /// Why exec failed, and what to do.
 fn explain(error: Errno, spec: &Spec) -> String {
-    let program = spec.program.display();
+    let program = spec.wrapper.as_ref().map_or(&spec.program, |wrapper| &wrapper.program);
+    let program = program.display();
     match error {
         Errno::ENOENT => match (spec.program.exists(), interpreter(&spec.program)) {
             (false, _) => {

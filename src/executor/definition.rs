@@ -25,7 +25,7 @@ pub async fn definition(command: &Command) -> Digest {
         RunKind::Builtin => json!({ "executor": "builtin", "version": env!("CARGO_PKG_VERSION") }),
         RunKind::Http(http) => json!({ "executor": "http", "request": http }),
         RunKind::Ssh(ssh) => json!({ "executor": "ssh", "remote": ssh }),
-        RunKind::Process { program, arguments, folder, environment, credentials, user, limits } => {
+        RunKind::Process { program, arguments, folder, environment, credentials, user, limits, sandbox } => {
             let path = program.clone();
             let bytes = tokio::task::spawn_blocking(move || of_file(&path)).await;
             // A program that cannot be read has no digest, and gets one when it can: that is a change as well.
@@ -33,6 +33,7 @@ pub async fn definition(command: &Command) -> Digest {
             json!({
                 "executor": "process", "program": program, "sha256": bytes, "arguments": arguments, "folder": folder,
                 "environment": environment, "credentials": credentials, "user": user, "limits": limits,
+                "sandbox": sandbox,
             })
         }
     };
@@ -84,6 +85,7 @@ mod tests {
                     credentials: std::collections::BTreeMap::new(),
                     user: None,
                     limits: Limits::default(),
+                    sandbox: crate::model::Sandbox::None,
                 },
                 timeout: SignedDuration::from_secs(1),
                 lock: None,

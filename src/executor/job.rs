@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     catalogue::Limits,
-    model::{AttemptId, RequestNumber, SignedDuration},
+    model::{AttemptId, RequestNumber, Sandbox, SignedDuration},
 };
 
 /// A process to run. Private to the executor, which makes it from a warrant (and, for `doctor`, from
@@ -29,6 +29,8 @@ pub(super) struct Job {
     pub user: Option<String>,
     /// The limits.
     pub limits: Limits,
+    /// How it is shut in.
+    pub sandbox: Sandbox,
     /// How long it may take.
     pub timeout: SignedDuration,
 }

@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     group::{self, Process},
     job::Job,
+    sandbox,
     spec::{FAILED, GO, READY, Spec, SpecUser},
     spool::{Meta, Spool},
 };
@@ -124,7 +125,10 @@ fn specify(
     for (variable, _, secret) in secrets {
         environment.insert(variable.clone(), secret.expose().to_owned());
     }
+    let wrapper = sandbox::wrapper(job)?;
     let (folder, own_folder) = match &job.folder {
+        // Its folder is a thing of the sandbox.
+        _ if wrapper.is_some() => ("/".into(), false),
         Some(folder) => (folder.clone(), false),
         None => (spool.create_work(user.as_ref())?, true),
     };
@@ -136,6 +140,7 @@ fn specify(
         own_folder,
         user,
         limits: job.limits,
+        wrapper,
     })
 }
 

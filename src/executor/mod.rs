@@ -22,6 +22,7 @@ mod mirror;
 mod process;
 mod redact;
 mod run;
+mod sandbox;
 mod secrets;
 mod spec;
 mod spool;
@@ -45,13 +46,14 @@ pub use help::help_of;
 pub use leftover::Leftover;
 pub use mirror::{Found, Mirror};
 pub use process::Poised;
+pub use sandbox::find_bubblewrap;
 pub use secrets::{MissingSecret, Secrets};
 pub use ssh::SSH;
 
 use self::{job::Job, kind::Kind, launch::Running, spool::Spool};
 use crate::{
     catalogue::Limits,
-    model::{AttemptId, Clock, Outcome, RequestNumber, SignedDuration},
+    model::{AttemptId, Clock, Outcome, RequestNumber, Sandbox, SignedDuration},
 };
 
 /// The program that runs now, even when another version was installed in its place meanwhile: what
@@ -126,17 +128,23 @@ impl Executor {
     }
 
     /// Runs Quarterdeck's own `--version` in the way in which all programs are run, to show that it works.
-    pub async fn probe(&self, attempt: AttemptId) -> Ran {
+    /// In a sandbox it is `/bin/true` instead: our own program lies where no run sees it.
+    pub async fn probe(&self, attempt: AttemptId, sandbox: Sandbox) -> Ran {
+        let (program, arguments) = match sandbox {
+            Sandbox::None => (self.exec_run.clone(), vec!["--version".to_owned()]),
+            Sandbox::Bubblewrap { .. } => (PathBuf::from("/bin/true"), Vec::new()),
+        };
         let job = Job {
             attempt,
             number: RequestNumber(0),
-            program: self.exec_run.clone(),
-            arguments: vec!["--version".to_owned()],
+            program,
+            arguments,
             folder: None,
             environment: std::collections::BTreeMap::new(),
             credentials: std::collections::BTreeMap::new(),
             user: None,
             limits: Limits::default(),
+            sandbox,
             timeout: SignedDuration::from_secs(10),
         };
         self.run_job(job, &CancellationToken::new(), &NoSink).await

@@ -11,10 +11,11 @@ use super::{
     job::Job,
     launch::{self, Running},
     redact::Redactor,
+    sandbox::{told_an_end, why_not},
     spec::FAILED,
     spool::{Keeper, Kept, Spool, Unspent},
 };
-use crate::model::{AttemptId, Ending, Outcome, OutputSummary, Secret, fault::Point};
+use crate::model::{AttemptId, Ending, Outcome, OutputSummary, Sandbox, Secret, fault::Point};
 
 /// How long a program may take to end after SIGTERM, before SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -24,6 +25,8 @@ const UNKILLABLE: Duration = Duration::from_secs(10);
 const AFTERTHOUGHT: Duration = Duration::from_millis(200);
 /// How much output is written without a thread of its own, in bytes.
 const A_FEW_LINES: usize = 4 << 10;
+/// How often a sandbox that was ended is looked at: the kernel needs a moment for all of it.
+const LOOK_SOON: Duration = Duration::from_millis(3);
 /// How often a group that should end is looked at.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -229,6 +232,7 @@ async fn supervise(
     spool: &Spool,
 ) -> Result<Ended, Ending> {
     let leader = running.pid;
+    let sandboxed = matches!(job.sandbox, Sandbox::Bubblewrap { .. });
     let mut guard = Guard { leader, armed: true };
     let timeout = Duration::try_from(job.timeout).unwrap_or(Duration::ZERO);
     // A limit beyond what a clock can count is none that anybody lives to see.
@@ -270,7 +274,9 @@ async fn supervise(
                 ended_at = Instant::now();
                 // Nothing of a run outlives it, but what left its session on purpose.
                 if kill_at.is_none() && !nothing_left(leader) {
-                    group::signal(leader, Signal::SIGTERM);
+                    // The end of a sandbox's first process is the end of all in it.
+                    let signal = if sandboxed { Signal::SIGKILL } else { Signal::SIGTERM };
+                    group::signal(leader, signal);
                     kill_at = Some(Instant::now() + GRACE);
                 }
             }
@@ -290,11 +296,19 @@ async fn supervise(
                 kill_at = Some(Instant::now() + LOOK);
                 give_up_at.get_or_insert(Instant::now() + UNKILLABLE);
             }
-            () = tokio::time::sleep(LOOK), if status.is_some() => {}
+            () = tokio::time::sleep(if sandboxed { LOOK_SOON } else { LOOK }), if status.is_some() => {}
         }
     }
     guard.armed = false;
     let (kept, printed) = collector.finish(job, spool).await;
+    if sandboxed
+        && stopped.is_none()
+        && status.is_some_and(|it| it.code().is_some())
+        && said.first() != Some(&FAILED)
+        && !told_an_end(&said)
+    {
+        return Err(Ending::NotStarted { reason: why_not(kept.as_ref().map_or(&[], |kept| &kept.bytes)) });
+    }
     if said.first() == Some(&FAILED) {
         return Err(Ending::NotStarted { reason: String::from_utf8_lossy(&said[1..]).into_owned() });
     }

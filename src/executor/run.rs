@@ -65,18 +65,21 @@ fn process(
     invocation: &Invocation,
 ) -> Option<Job> {
     match &command.run.kind {
-        RunKind::Process { program, folder, environment, credentials, user, limits, .. } => Some(Job {
-            attempt,
-            number,
-            program: program.clone(),
-            arguments: crate::command::argument_vector(command, invocation),
-            folder: folder.clone(),
-            environment: environment.clone(),
-            credentials: credentials.clone(),
-            user: user.clone(),
-            limits: *limits,
-            timeout: command.run.timeout,
-        }),
+        RunKind::Process { program, folder, environment, credentials, user, limits, sandbox, .. } => {
+            Some(Job {
+                attempt,
+                number,
+                program: program.clone(),
+                arguments: crate::command::argument_vector(command, invocation),
+                folder: folder.clone(),
+                environment: environment.clone(),
+                credentials: credentials.clone(),
+                user: user.clone(),
+                limits: *limits,
+                sandbox: sandbox.clone(),
+                timeout: command.run.timeout,
+            })
+        }
         RunKind::Builtin | RunKind::Http(_) | RunKind::Ssh(_) => None,
     }
 }

@@ -11,6 +11,7 @@ use std::{io::Read, os::unix::net::UnixStream, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::sandbox::Wrapper;
 use crate::catalogue::Limits;
 
 /// The child: everything is applied, and only the byte is missing.
@@ -39,6 +40,8 @@ pub(super) struct Spec {
     pub user: Option<SpecUser>,
     /// The limits.
     pub limits: Limits,
+    /// What is executed in its place, to shut it in.
+    pub wrapper: Option<Wrapper>,
 }
 
 /// A user of the operating system, looked up beforehand.

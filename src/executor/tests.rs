@@ -24,6 +24,7 @@ mod limits;
 mod output;
 mod remote;
 mod requests;
+mod sandboxed;
 mod starting;
 mod stopping;
 
@@ -92,6 +93,7 @@ impl Deck {
             credentials: BTreeMap::new(),
             user: None,
             limits: Limits::default(),
+            sandbox: Sandbox::None,
             timeout: SignedDuration::from_secs(60),
         }
     }

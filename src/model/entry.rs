@@ -12,7 +12,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, BootId, Commitment, Digest, Ending, EntryId, OutputSummary, RequestNumber};
+use super::{AttemptId, BootId, Commitment, Digest, Ending, EntryId, OutputSummary, RequestNumber, Sandbox};
 
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,6 +263,9 @@ pub enum Event {
         executor: String,
         /// The names of the secrets it is given.
         secrets: Vec<String>,
+        /// How it is shut in; nothing for what Quarterdeck answers itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sandbox: Option<Sandbox>,
     },
     /// The run ended, or its outcome is unknown.
     #[serde(rename = "run.finished")]

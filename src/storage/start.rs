@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     catalogue::Command,
-    model::{AttemptId, Digest, Event, Invocation, Outcome, RequestNumber, State, fault::Point},
+    model::{AttemptId, Digest, Event, Invocation, Outcome, RequestNumber, Sandbox, State, fault::Point},
     policy::Permit,
 };
 
@@ -227,7 +227,7 @@ impl Work {
         }
         let secrets =
             command.run.kind.credentials().into_iter().map(|(_, secret)| secret.to_owned()).collect();
-        self.append_start(number, attempt, executor, secrets).await?;
+        self.append_start(number, attempt, executor, secrets, command.run.kind.sandbox()).await?;
         Ok(Start::Pending(PendingWarrant { warrant: Warrant { attempt, number, command, invocation } }))
     }
 
@@ -290,7 +290,7 @@ impl Work {
         outcome: &Outcome,
         kept: Option<&[u8]>,
     ) -> Result<(), Error> {
-        self.append_start(number, attempt, executor, Vec::new()).await?;
+        self.append_start(number, attempt, executor, Vec::new(), None).await?;
         let kept = kept.map(|bytes| self.content(number, ContentKind::Output, bytes));
         let Outcome { ending, took_ms, output } = outcome.clone();
         let event = Event::RunFinished { attempt, ending, took_ms, output, kept };
@@ -378,9 +378,16 @@ impl Work {
         attempt: AttemptId,
         executor: &str,
         secrets: Vec<String>,
+        sandbox: Option<&Sandbox>,
     ) -> Result<(), Error> {
         let boot = self.storage.boot();
-        let event = Event::RunStarted { attempt, boot, executor: executor.to_owned(), secrets };
+        let event = Event::RunStarted {
+            attempt,
+            boot,
+            executor: executor.to_owned(),
+            secrets,
+            sandbox: sandbox.cloned(),
+        };
         let room = self.room_of(number).await?;
         self.append(Some(number), room.as_deref(), event);
         Ok(())

@@ -26,7 +26,7 @@ async fn the_binary_starts_itself_in_the_way_in_which_all_programs_start() {
     executor.warm();
     for _ in 0..2 {
         let attempt = AttemptId(SystemRandom.uuid());
-        let ran = executor.probe(attempt).await;
+        let ran = executor.probe(attempt, quarterdeck::model::Sandbox::None).await;
         assert_eq!(ran.outcome.ending, Ending::Exited { status: 0 });
         assert_eq!(ran.kept, format!("quarterdeck {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
         executor.forget(attempt).unwrap();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::SignedDuration;
 
-use super::{References, Source, arguments, http, section::Section, ssh};
+use super::{References, Source, arguments, confined::confined, http, section::Section, ssh};
 use crate::catalogue::{
     Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, Run, RunKind, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
@@ -295,6 +295,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
     references.secrets.extend(credentials.values().cloned());
     let user = file.text("user");
     let limits = file.section("limits", "[run.limits]").map_or_else(Limits::default, read_limits);
+    let sandbox = confined(&mut file);
     let timeout = file.duration("timeout").unwrap_or(60);
     let lock = file.required_lock();
     if let Some(lock) = &lock {
@@ -317,6 +318,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             credentials: plain(credentials),
             user: user.map(|user| user.value),
             limits,
+            sandbox,
         },
         timeout: SignedDuration::from_secs(timeout),
         lock: lock.map(|lock| lock.value),

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod command;
+mod confined;
 mod doors;
 mod host;
 mod http;

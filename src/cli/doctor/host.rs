@@ -13,8 +13,8 @@ use super::{Patient, report::Report};
 use crate::{
     catalogue::{Command, RunKind, SecretSource},
     executor::SSH,
-    executor::{Executor, OWN_PROGRAM, Secrets},
-    model::{AttemptId, Ending, Random, SystemRandom},
+    executor::{Executor, OWN_PROGRAM, Ran, Secrets},
+    model::{AttemptId, Ending, Random, Sandbox, SystemRandom},
 };
 
 /// Less free space than this is too little for the output of runs.
@@ -30,7 +30,9 @@ pub(super) async fn check(patient: &Patient, report: &mut Report) {
         check_secret(patient, name, source, report);
     }
     let writable = check_spool(&patient.ops.settings.state, report);
-    check_start(patient, &writable.unwrap_or_else(std::env::temp_dir), report).await;
+    let folder = writable.unwrap_or_else(std::env::temp_dir);
+    check_start(patient, &folder, report).await;
+    check_sandbox(patient, &folder, report).await;
 }
 
 /// What commands name on this host. Commands with the same trouble share a finding.
@@ -218,12 +220,7 @@ fn try_to_write(folder: &Path) -> std::io::Result<()> {
 
 /// A child is started in the way in which all are.
 async fn check_start(patient: &Patient, folder: &Path, report: &mut Report) {
-    // Beside the attempts, so that a `serve` that starts in this moment finds no leftover in it.
-    let own = folder.join(format!(".doctor-{}", std::process::id()));
-    let executor = Executor::new(own.clone(), OWN_PROGRAM.into(), Secrets::default(), patient.clock.clone());
-    let ran = executor.probe(AttemptId(SystemRandom.uuid())).await;
-    // Nothing else is in it; if it stays, that harms nobody.
-    let _ = fs::remove_dir_all(&own);
+    let ran = probe(patient, folder, Sandbox::None).await;
     let printed = String::from_utf8_lossy(&ran.kept).trim().to_owned();
     match ran.outcome.ending {
         Ending::Exited { status: 0 } => {
@@ -241,4 +238,41 @@ async fn check_start(patient: &Patient, folder: &Path, report: &mut Report) {
             "Look for limits around `serve` itself: `ulimit -a`, the unit's LimitNPROC= and MemoryMax=.",
         ),
     }
+}
+
+/// A child starts in a sandbox as tight as can be. What cannot be had is a failure where some command asks for it.
+async fn check_sandbox(patient: &Patient, folder: &Path, report: &mut Report) {
+    let is_shut_in =
+        |command: &Command| matches!(command.run.kind.sandbox(), Some(Sandbox::Bubblewrap { .. }));
+    let asked = patient.ops.commands.values().filter(|it| is_shut_in(it)).count();
+    let ran = probe(patient, folder, Sandbox::default()).await;
+    let trouble = match ran.outcome.ending {
+        Ending::Exited { status: 0 } => {
+            let words = "namespaces of its own, no network, a read-only system, a private /tmp, no privileges, limits by rlimits (no cgroup)";
+            return report.ok("sandbox", format!("bubblewrap works, in {} ms: {words}", ran.outcome.took_ms));
+        }
+        Ending::NotStarted { reason } => reason,
+        other => format!("a child in a sandbox ended otherwise than it should: {other:?}"),
+    };
+    let words = format!("no child can be started in a sandbox: {trouble}");
+    if asked == 0 {
+        report.warn(
+            "sandbox",
+            words,
+            "No command asks for one so far; without `sandbox` in its file each new one does.",
+        );
+    } else {
+        report.fail("sandbox", format!("{words} (asked for by {asked} of the commands)"), "");
+    }
+}
+
+/// Runs next to nothing, in the way in which all is run.
+async fn probe(patient: &Patient, folder: &Path, sandbox: Sandbox) -> Ran {
+    // Beside the attempts, so that a `serve` that starts in this moment finds no leftover in it.
+    let own = folder.join(format!(".doctor-{}", std::process::id()));
+    let executor = Executor::new(own.clone(), OWN_PROGRAM.into(), Secrets::default(), patient.clock.clone());
+    let ran = executor.probe(AttemptId(SystemRandom.uuid()), sandbox).await;
+    // Nothing else is in it; if it stays, that harms nobody.
+    let _ = fs::remove_dir_all(&own);
+    ran
 }

@@ -239,6 +239,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
                 credentials: BTreeMap::new(),
                 user: None,
                 limits: Limits::default(),
+                sandbox: crate::model::Sandbox::None,
             },
             timeout: SignedDuration::from_mins(1),
             lock: None,

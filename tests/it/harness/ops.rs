@@ -177,7 +177,7 @@ impl OpsFolder {
         self.file(
             &format!("commands/{name}.toml"),
             &format!(
-                "name = \"{name}\"\nsummary = \"For a test\"\neffect = \"{effect}\"\n{top}{arguments}\n[run]\nexecutor = \"process\"\n\
+                "name = \"{name}\"\nsummary = \"For a test\"\neffect = \"{effect}\"\n{top}{arguments}\n[run]\nexecutor = \"process\"\nsandbox = \"none\"\n\
                  program = \"{}\"\narguments = {templates:?}\nenvironment = {{ PATH = \"/usr/bin:/bin\", TRACE = \"{}\" }}\n{lock}",
                 program.display(),
                 self.trace.display(),

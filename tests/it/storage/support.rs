@@ -76,7 +76,7 @@ fn ops_folder() -> TempDir {
     let command = |name: &str, lock: &str| {
         format!(
             "name = \"{name}\"\nsummary = \"Does it\"\neffect = \"read\"\n[[argument]]\nname = \"app\"\nsummary = \"which\"\ntype = \"text\"\n\
-             [run]\nexecutor = \"process\"\nprogram = \"/bin/true\"\narguments = [\"{{app}}\"]\n{lock}"
+             [run]\nexecutor = \"process\"\nsandbox = \"none\"\nprogram = \"/bin/true\"\narguments = [\"{{app}}\"]\n{lock}"
         )
     };
     write("commands/deploy.toml", &command("deploy", "lock = \"deploy-{app}\"\n"));

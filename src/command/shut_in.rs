@@ -1,0 +1,54 @@
+//! What no sandbox may hold: the ops folder, Quarterdeck's state and its registration.
+
+use std::path::{Path, PathBuf};
+
+use super::validate::line_of;
+use crate::{
+    catalogue::{Mistake, Ops, RunKind},
+    model::Sandbox,
+};
+
+/// Every path in a command's sandbox that would show what runs must not see.
+pub(super) fn mistakes(ops: &Ops) -> Vec<Mistake> {
+    let settings = &ops.settings;
+    let hidden: Vec<(PathBuf, &str)> = [
+        (Some(&ops.folder), "the ops folder"),
+        (Some(&settings.state), "the folder of Quarterdeck's state, with the output of all runs"),
+        (Some(&settings.registration), "the registration, with its tokens"),
+        (Some(&settings.audit_key), "the key of the log"),
+        (settings.local.as_ref().map(|local| &local.socket), "Quarterdeck's local socket"),
+    ]
+    .into_iter()
+    .filter_map(|(path, what)| Some((whole(path?), what)))
+    .collect();
+    let mut mistakes = Vec::new();
+    for command in ops.commands.values() {
+        let RunKind::Process { folder, sandbox: Sandbox::Bubblewrap { writable, readable, .. }, .. } =
+            &command.run.kind
+        else {
+            continue;
+        };
+        let folder = folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
+        for path in writable.iter().chain(readable).chain(&folder) {
+            let place = whole(Path::new(path));
+            let Some((_, what)) =
+                hidden.iter().find(|(hidden, _)| hidden.starts_with(&place) || place.starts_with(hidden))
+            else {
+                continue;
+            };
+            let file = format!("commands/{}.toml", command.name);
+            mistakes.push(Mistake {
+                line: line_of(ops, &file, path),
+                file,
+                what: format!("\"{path}\" would show the program {what}"),
+                mend: "Name only what it needs, or move it elsewhere.".to_owned(),
+            });
+        }
+    }
+    mistakes
+}
+
+/// The path without links, as far as it exists.
+fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
