@@ -40,6 +40,7 @@ mod rooms_keeping;
 mod rooms_sending;
 mod rooms_succession;
 mod rooms_yard;
+mod sandboxed;
 mod seeing;
 mod sight;
 mod speaking;
