@@ -102,6 +102,19 @@ async fn what_a_killed_server_left_in_a_sandbox_is_ended_with_all_that_left_its_
 }
 
 #[tokio::test]
+async fn a_stop_of_the_server_ends_what_runs_in_a_sandbox() {
+    let mut world = world().await;
+    let command = world.alice.say(&world.room, "!slow 60 stopped").await;
+    world.started("stopped begins").await;
+    world.started("beat").await;
+    world.stop().await;
+    assert_eq!(world.state_of(&command).await.as_deref(), Some("cancelled"));
+    nothing_outlived(&world).await;
+    world.serve().await;
+    assert_eq!(world.alice.outcome(&world.bot(), &command).await.state, "cancelled");
+}
+
+#[tokio::test]
 async fn killed_around_a_sandboxed_process_it_is_interrupted_and_not_run_again() {
     for (point, runs) in [
         (Point::AfterDecisionCommit, 0..=0),
