@@ -11,7 +11,7 @@ use regex::Regex;
 use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{RuleTest, Settings, http::HttpRun, ssh::SshRun};
+use super::{RuleTest, Settings, http::HttpRun, process::ProcessRun, ssh::SshRun};
 use crate::model::{Digest, Sandbox, Value};
 
 /// An ops folder: read whole, validated whole.
@@ -327,30 +327,11 @@ pub struct Run {
 
 /// The kinds of executor.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "most commands are programs, and each is held once")]
 pub enum RunKind {
     /// Quarterdeck itself answers.
     Builtin,
     /// A program on this host.
-    Process {
-        /// Its absolute path.
-        program: PathBuf,
-        /// Its argument vector, each a template that gives exactly one element; an element that names an
-        /// absent optional argument is left out.
-        arguments: Vec<String>,
-        /// The folder it runs in. Default: an empty folder of its own.
-        folder: Option<PathBuf>,
-        /// Its whole environment, beside the credentials.
-        environment: BTreeMap<String, String>,
-        /// The environment variables that carry credentials, with the secret's name.
-        credentials: BTreeMap<String, String>,
-        /// The operating system's user it runs as, where Quarterdeck may change to another.
-        user: Option<String>,
-        /// Its resource limits.
-        limits: Limits,
-        /// How it is shut in.
-        sandbox: Sandbox,
-    },
+    Process(Box<ProcessRun>),
     /// A request to a service.
     Http(Box<HttpRun>),
     /// A program on other hosts.
@@ -362,7 +343,7 @@ impl RunKind {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Builtin => "builtin",
-            Self::Process { .. } => "process",
+            Self::Process(_) => "process",
             Self::Http(_) => "http",
             Self::Ssh(_) => "ssh",
         }
@@ -372,9 +353,11 @@ impl RunKind {
     pub fn credentials(&self) -> Vec<(&str, &str)> {
         match self {
             Self::Builtin => Vec::new(),
-            Self::Process { credentials, .. } => {
-                credentials.iter().map(|(variable, secret)| (variable.as_str(), secret.as_str())).collect()
-            }
+            Self::Process(process) => process
+                .credentials
+                .iter()
+                .map(|(variable, secret)| (variable.as_str(), secret.as_str()))
+                .collect(),
             Self::Http(http) => http
                 .credentials
                 .iter()
@@ -385,10 +368,10 @@ impl RunKind {
     }
 
     /// How it is shut in, where it is a program of this host.
-    pub const fn sandbox(&self) -> Option<&Sandbox> {
+    pub fn sandbox(&self) -> Option<&Sandbox> {
         match self {
             Self::Builtin | Self::Http(_) | Self::Ssh(_) => None,
-            Self::Process { sandbox, .. } => Some(sandbox),
+            Self::Process(process) => Some(&process.sandbox),
         }
     }
 
@@ -396,33 +379,10 @@ impl RunKind {
     pub const fn output(&self) -> usize {
         match self {
             Self::Builtin => 0,
-            Self::Process { limits, .. } => limits.output,
+            Self::Process(process) => process.limits.output,
             Self::Http(http) => http.answer_limit,
             Self::Ssh(ssh) => ssh.output,
         }
-    }
-}
-
-/// The resource limits of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Address space in bytes. Default 2 GiB.
-    pub memory: u64,
-    /// Processor time in seconds; none by default.
-    pub cpu: Option<u64>,
-    /// Open files. Default 256.
-    pub files: u64,
-    /// The largest file it may write, in bytes. Default 1 GiB.
-    pub file_size: u64,
-    /// Processes of its user, other programs of that user included. Default 4,096 in a sandbox, none without one.
-    pub processes: Option<u64>,
-    /// How much output is kept, in bytes; beyond it the middle is dropped. Default 1 MiB.
-    pub output: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { memory: 2 << 30, cpu: None, files: 256, file_size: 1 << 30, processes: None, output: 1 << 20 }
     }
 }
 

@@ -12,6 +12,7 @@ mod load;
 mod mistake;
 mod names;
 mod problems;
+mod process;
 mod read;
 mod rule_test;
 mod settings;
@@ -23,14 +24,15 @@ mod values;
 
 pub use builtin::builtins;
 pub use declared::{
-    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join,
-    Limits, Ops, PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
+    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join, Ops,
+    PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
 };
 pub use http::HttpRun;
 pub use links::is_subject;
 pub use load::{load, load_kept};
 pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, nearest, one_of};
+pub use process::{Limits, ProcessRun};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
 pub use settings::{GitSource, LocalDoor, Settings, WitnessSetting};
 pub use ssh::{SshHost, SshRun};

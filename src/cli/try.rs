@@ -14,7 +14,7 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::json;
 
 use crate::{
-    catalogue::{self, Command, Ops, Room, RunKind, http::HeaderSecret},
+    catalogue::{self, Command, Ops, ProcessRun, Room, RunKind, http::HeaderSecret},
     command::{self, Line, Mistake, Parsed, Recognised, SshCommand},
     model::{Clock as _, SystemClock, Value},
     policy::{Action, Decision, Question, Refusal, Remedy, Rules, Wait, Why},
@@ -289,7 +289,8 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
     let would = if verdict == Verdict::Permitted { "Would run" } else { "Would run, if it were permitted" };
     match &run.kind {
         RunKind::Builtin => writeln!(text, "\n{would}: a built-in, which Quarterdeck answers itself")?,
-        RunKind::Process { program, folder, environment, credentials, user, sandbox, .. } => {
+        RunKind::Process(process) => {
+            let ProcessRun { program, folder, environment, credentials, user, sandbox, .. } = &**process;
             writeln!(text, "\n{would}: {}", program.display())?;
             for (index, argument) in command::argument_vector(command, invocation).iter().enumerate() {
                 writeln!(text, "  {:<16}{argument}", format!("argument {}", index + 1))?;

@@ -218,7 +218,7 @@ fn looks_like_option(command: &Command, argument: &Argument) -> bool {
     let free = matches!(&argument.kind, ArgumentType::Text { .. })
         || matches!(&argument.kind, ArgumentType::List { items, .. } if matches!(**items, ArgumentType::Text { .. }));
     let arguments = match &command.run.kind {
-        RunKind::Process { arguments, .. } => arguments,
+        RunKind::Process(process) => &process.arguments,
         RunKind::Ssh(ssh) => &ssh.arguments,
         RunKind::Builtin | RunKind::Http(_) => return false,
     };

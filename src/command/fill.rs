@@ -24,8 +24,8 @@ pub fn fill(template: &str, invocation: &Invocation) -> Option<String> {
 /// an absent argument none. Empty for other kinds.
 pub fn argument_vector(command: &Command, invocation: &Invocation) -> Vec<String> {
     match &command.run.kind {
-        RunKind::Process { arguments, .. } => {
-            arguments.iter().filter_map(|template| fill(template, invocation)).collect()
+        RunKind::Process(process) => {
+            process.arguments.iter().filter_map(|template| fill(template, invocation)).collect()
         }
         RunKind::Ssh(ssh) => ssh.arguments.iter().filter_map(|template| fill(template, invocation)).collect(),
         RunKind::Builtin | RunKind::Http(_) => Vec::new(),

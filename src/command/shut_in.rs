@@ -23,12 +23,9 @@ pub(super) fn mistakes(ops: &Ops) -> Vec<Mistake> {
     .collect();
     let mut mistakes = Vec::new();
     for command in ops.commands.values() {
-        let RunKind::Process { folder, sandbox: Sandbox::Bubblewrap { writable, readable, .. }, .. } =
-            &command.run.kind
-        else {
-            continue;
-        };
-        let folder = folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
+        let RunKind::Process(process) = &command.run.kind else { continue };
+        let Sandbox::Bubblewrap { writable, readable, .. } = &process.sandbox else { continue };
+        let folder = process.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
         for path in writable.iter().chain(readable).chain(&folder) {
             let place = whole(Path::new(path));
             let Some((_, what)) =

@@ -112,17 +112,17 @@ impl Prompt<'_> {
         let digest = [Span::text(" · digest "), Span::code(self.digest.short())];
         let mut spans = match &self.command.run.kind {
             RunKind::Builtin => vec![Span::text("Quarterdeck itself does it")],
-            RunKind::Process { program, user, sandbox, .. } => {
-                let program = program.display().to_string();
+            RunKind::Process(process) => {
+                let program = process.program.display().to_string();
                 let vector = command::argument_vector(self.command, self.invocation);
                 let words = std::iter::once(&program).chain(&vector);
                 let line = words.map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
                 let mut spans =
                     vec![Span::text("Runs "), Span::code(line), Span::text(" on Quarterdeck's host")];
-                if let Some(user) = user {
+                if let Some(user) = &process.user {
                     spans.push(Span::text(format!(" as {user}")));
                 }
-                if matches!(sandbox, Sandbox::None) {
+                if matches!(process.sandbox, Sandbox::None) {
                     spans.push(Span::text(", without a sandbox"));
                 }
                 spans

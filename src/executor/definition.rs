@@ -25,16 +25,12 @@ pub async fn definition(command: &Command) -> Digest {
         RunKind::Builtin => json!({ "executor": "builtin", "version": env!("CARGO_PKG_VERSION") }),
         RunKind::Http(http) => json!({ "executor": "http", "request": http }),
         RunKind::Ssh(ssh) => json!({ "executor": "ssh", "remote": ssh }),
-        RunKind::Process { program, arguments, folder, environment, credentials, user, limits, sandbox } => {
-            let path = program.clone();
+        RunKind::Process(process) => {
+            let path = process.program.clone();
             let bytes = tokio::task::spawn_blocking(move || of_file(&path)).await;
             // A program that cannot be read has no digest, and gets one when it can: that is a change as well.
             let bytes = bytes.ok().and_then(Result::ok);
-            json!({
-                "executor": "process", "program": program, "sha256": bytes, "arguments": arguments, "folder": folder,
-                "environment": environment, "credentials": credentials, "user": user, "limits": limits,
-                "sandbox": sandbox,
-            })
+            json!({ "executor": "process", "sha256": bytes, "process": process })
         }
     };
     let whole = json!({
@@ -61,7 +57,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::catalogue::{Effect, Limits, Run};
+    use crate::catalogue::{Effect, Limits, ProcessRun, Run};
 
     fn command(program: &Path) -> Command {
         Command {
@@ -77,7 +73,7 @@ mod tests {
             arguments: vec![],
             private: false,
             run: Run {
-                kind: RunKind::Process {
+                kind: RunKind::Process(Box::new(ProcessRun {
                     program: program.to_owned(),
                     arguments: vec![],
                     folder: None,
@@ -86,7 +82,7 @@ mod tests {
                     user: None,
                     limits: Limits::default(),
                     sandbox: crate::model::Sandbox::None,
-                },
+                })),
                 timeout: SignedDuration::from_secs(1),
                 lock: None,
                 idempotent: false,

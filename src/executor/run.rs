@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process, ssh::Remote};
 use crate::{
-    catalogue::{Command, RunKind},
+    catalogue::{Command, ProcessRun, RunKind},
     model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber},
     storage::{PendingWarrant, Warrant},
 };
@@ -64,22 +64,19 @@ fn process(
     command: &Command,
     invocation: &Invocation,
 ) -> Option<Job> {
-    match &command.run.kind {
-        RunKind::Process { program, folder, environment, credentials, user, limits, sandbox, .. } => {
-            Some(Job {
-                attempt,
-                number,
-                program: program.clone(),
-                arguments: crate::command::argument_vector(command, invocation),
-                folder: folder.clone(),
-                environment: environment.clone(),
-                credentials: credentials.clone(),
-                user: user.clone(),
-                limits: *limits,
-                sandbox: sandbox.clone(),
-                timeout: command.run.timeout,
-            })
-        }
-        RunKind::Builtin | RunKind::Http(_) | RunKind::Ssh(_) => None,
-    }
+    let RunKind::Process(process) = &command.run.kind else { return None };
+    let ProcessRun { program, folder, environment, credentials, user, limits, sandbox, .. } = &**process;
+    Some(Job {
+        attempt,
+        number,
+        program: program.clone(),
+        arguments: crate::command::argument_vector(command, invocation),
+        folder: folder.clone(),
+        environment: environment.clone(),
+        credentials: credentials.clone(),
+        user: user.clone(),
+        limits: *limits,
+        sandbox: sandbox.clone(),
+        timeout: command.run.timeout,
+    })
 }

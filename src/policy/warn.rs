@@ -47,7 +47,7 @@ pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
         }
         let file = match command.run.kind {
             RunKind::Builtin => "policies".to_owned(),
-            RunKind::Process { .. } | RunKind::Http(_) | RunKind::Ssh(_) => {
+            RunKind::Process(_) | RunKind::Http(_) | RunKind::Ssh(_) => {
                 format!("commands/{}.toml", command.name)
             }
         };

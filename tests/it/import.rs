@@ -53,9 +53,10 @@ impl Desk {
 }
 
 fn vector(ops: &catalogue::Ops, name: &str) -> Vec<String> {
-    let RunKind::Process { program, arguments, .. } = &ops.commands[name].run.kind else { panic!("{name}") };
+    let RunKind::Process(process) = &ops.commands[name].run.kind else { panic!("{name}") };
+    let program = &process.program;
     assert!(program.is_absolute() && Path::new(program).exists(), "{}", program.display());
-    arguments.clone()
+    process.arguments.clone()
 }
 
 #[test]

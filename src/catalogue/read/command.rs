@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{References, Source, arguments, confined::confined, http, section::Section, ssh};
 use crate::catalogue::{
-    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, Run, RunKind, did_you_mean,
+    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, ProcessRun, Run, RunKind, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
     problems::{Located, Place, Problems},
     template::{Piece, pieces},
@@ -310,7 +310,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
         table.into_iter().map(|(name, value)| (name, value.value)).collect()
     };
     Some(Run {
-        kind: RunKind::Process {
+        kind: RunKind::Process(Box::new(ProcessRun {
             program: PathBuf::from(program?.value),
             arguments: arguments.into_iter().map(|argument| argument.value).collect(),
             folder: folder.map(|folder| PathBuf::from(folder.value)),
@@ -319,7 +319,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             user: user.map(|user| user.value),
             limits,
             sandbox,
-        },
+        })),
         timeout: SignedDuration::from_secs(timeout),
         lock: lock.map(|lock| lock.value),
         idempotent,

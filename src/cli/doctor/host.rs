@@ -11,7 +11,7 @@ use nix::unistd;
 
 use super::{Patient, report::Report};
 use crate::{
-    catalogue::{Command, RunKind, SecretSource},
+    catalogue::{Command, ProcessRun, RunKind, SecretSource},
     executor::SSH,
     executor::{Executor, OWN_PROGRAM, Ran, Secrets},
     model::{AttemptId, Ending, Random, Sandbox, SystemRandom},
@@ -55,7 +55,8 @@ fn troubles_of(command: &Command) -> Vec<(String, &'static str)> {
     {
         return vec![(format!("`{SSH}` is not there"), "Install OpenSSH's client (Debian: openssh-client).")];
     }
-    let RunKind::Process { program, folder, user, .. } = &command.run.kind else { return Vec::new() };
+    let RunKind::Process(process) = &command.run.kind else { return Vec::new() };
+    let ProcessRun { program, folder, user, .. } = &**process;
     let mut troubles = Vec::new();
     let shown = program.display();
     match fs::metadata(program) {
@@ -92,8 +93,8 @@ fn troubles_of(command: &Command) -> Vec<(String, &'static str)> {
 fn check_users(patient: &Patient, report: &mut Report) {
     let (mut changing, mut staying) = (Vec::new(), Vec::new());
     for command in patient.ops.commands.values() {
-        if let RunKind::Process { user, .. } = &command.run.kind {
-            if user.is_some() { &mut changing } else { &mut staying }.push(command.name.as_str());
+        if let RunKind::Process(process) = &command.run.kind {
+            if process.user.is_some() { &mut changing } else { &mut staying }.push(command.name.as_str());
         }
     }
     let root = unistd::geteuid().is_root();

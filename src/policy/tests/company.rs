@@ -12,7 +12,7 @@ use ruma::{OwnedUserId, UserId, user_id};
 use crate::{
     catalogue::{
         Answers, Argument, ArgumentType, Command, Criticality, Effect, Join, Limits, Mistake, Ops,
-        PolicyFile, Room, Run, RunKind, Settings, System, Team, builtins,
+        PolicyFile, ProcessRun, Room, Run, RunKind, Settings, System, Team, builtins,
     },
     model::{Digest, Invocation, Value},
     policy::{Action, Decision, Question, Refusal, Rules},
@@ -231,7 +231,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
         arguments,
         private: false,
         run: Run {
-            kind: RunKind::Process {
+            kind: RunKind::Process(Box::new(ProcessRun {
                 program: PathBuf::from("/bin/true"),
                 arguments: Vec::new(),
                 folder: None,
@@ -240,7 +240,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
                 user: None,
                 limits: Limits::default(),
                 sandbox: crate::model::Sandbox::None,
-            },
+            })),
             timeout: SignedDuration::from_mins(1),
             lock: None,
             idempotent: false,

@@ -1,0 +1,52 @@
+//! A command that is a program of this host.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Sandbox;
+
+/// What is run, with what, and how it is shut in. All of it is what an approval is bound to.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProcessRun {
+    /// Its absolute path.
+    pub program: PathBuf,
+    /// Its argument vector, each a template that gives exactly one element; an element that names an
+    /// absent optional argument is left out.
+    pub arguments: Vec<String>,
+    /// The folder it runs in. Default: an empty folder of its own.
+    pub folder: Option<PathBuf>,
+    /// Its whole environment, beside the credentials.
+    pub environment: BTreeMap<String, String>,
+    /// The environment variables that carry credentials, with the secret's name.
+    pub credentials: BTreeMap<String, String>,
+    /// The operating system's user it runs as, where Quarterdeck may change to another.
+    pub user: Option<String>,
+    /// Its resource limits.
+    pub limits: Limits,
+    /// How it is shut in.
+    pub sandbox: Sandbox,
+}
+
+/// The resource limits of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Address space in bytes. Default 2 GiB.
+    pub memory: u64,
+    /// Processor time in seconds; none by default.
+    pub cpu: Option<u64>,
+    /// Open files. Default 256.
+    pub files: u64,
+    /// The largest file it may write, in bytes. Default 1 GiB.
+    pub file_size: u64,
+    /// Processes of its user, other programs of that user included. Default 4,096 in a sandbox, none without one.
+    pub processes: Option<u64>,
+    /// How much output is kept, in bytes; beyond it the middle is dropped. Default 1 MiB.
+    pub output: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 2 << 30, cpu: None, files: 256, file_size: 1 << 30, processes: None, output: 1 << 20 }
+    }
+}
