@@ -4,7 +4,7 @@
 //! quarterdeck.audit/v1
 //! KEY                         the log's public key, C2SP signed-note, "Verifier keys"
 //!
-//! CHECKPOINT                  a signed note, with its empty line
+//! CHECKPOINT                  a signed note, with its empty line, and witnesses' cosignatures
 //!
 //! tile LEVEL/NUMBER BASE64    by level and number, as C2SP tlog-tiles counts them
 //! entry INDEX JSON            in order

@@ -120,9 +120,10 @@ impl Cosigner {
     ///
     /// # Errors
     ///
-    /// Where there is one that bears its name and number and does not hold.
+    /// Where there is one that bears its name and number and does not hold, or where there are two.
     pub fn find(&self, note: &str) -> Result<Option<Cosigned>, Error> {
         let checkpoint = said(note)?;
+        let mut found = None;
         let signatures = note.rsplit_once("\n\n").map_or("", |(_, signatures)| signatures);
         for line in signatures.lines() {
             let Some(bytes) = line.strip_prefix("— ").and_then(|rest| {
@@ -145,9 +146,11 @@ impl Cosigner {
                 .map_err(|_| wrong("does not hold"))?;
             let at = i64::try_from(time).ok().and_then(|time| Timestamp::from_second(time).ok());
             let at = at.ok_or_else(|| wrong("is of no time"))?;
-            return Ok(Some(Cosigned { at, line: format!("{line}\n") }));
+            if found.replace(Cosigned { at, line: format!("{line}\n") }).is_some() {
+                return Err(wrong("is there twice"));
+            }
         }
-        Ok(None)
+        Ok(found)
     }
 }
 
@@ -218,6 +221,8 @@ mod tests {
         // The example's own cosignature has the same name, and another number.
         assert_eq!(public.find(EXAMPLE).unwrap(), None);
         let note = format!("{EXAMPLE}{line}");
+        let twice = public.find(&format!("{note}{line}")).unwrap_err();
+        assert!(twice.to_string().contains("is there twice"), "{twice}");
         assert_eq!(public.find(&note).unwrap(), Some(Cosigned { at, line }));
         let forged = note.replacen("20852163", "20852164", 1);
         assert!(public.find(&forged).unwrap_err().to_string().contains("does not hold"));

@@ -10,6 +10,7 @@ pub mod cosign;
 mod list;
 pub mod note;
 pub mod proof;
+mod sealed;
 mod sequencer;
 mod story;
 #[cfg(test)]
@@ -22,5 +23,6 @@ mod words_of_waiting;
 
 pub use collector::{Collector, Declared, Error as CollectorError};
 pub use list::{line, list};
+pub use sealed::{cosigners, sealed};
 pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};
 pub use story::story;

@@ -6,8 +6,8 @@
 //! - `StandardVerifier::new` takes a key's number in capitals and with a plus sign (it is read by `from_str_radix`); the
 //!   specification has it in lower case. [`PublicKey::read`] takes what it would write itself, and nothing else.
 //! - `Checkpoint::new` takes an origin of several lines, and one of spaces; the settings are read so that there is none.
-//! - `Note::verify` passes over a second signature of the same key without a look at it. [`PublicKey::open`] says how many
-//!   signatures there are, for readers who allow one.
+//! - `Note::verify` passes over a second signature of the same key without a look at it. [`PublicKey::open`] refuses such
+//!   a note.
 //! - Keys are drawn with rand_core's traits alone; [`LogKey::draw`] takes the randomness of this house.
 //! - There are no cosignatures (type 0x04) in them: those are [`cosign`](super::cosign)'s.
 
@@ -15,7 +15,7 @@ use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ed25519_dalek::SigningKey;
-use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList, key_id};
+use signed_note::{Note, NoteError, StandardSigner, StandardVerifier, VerifierList, key_id};
 use tlog_tiles::{Checkpoint as Text, Hash};
 
 use super::tree::TreeHash;
@@ -120,8 +120,8 @@ pub struct PublicKey {
 pub struct Opened {
     /// What it says.
     pub head: Head,
-    /// How many signatures it bears, others' included.
-    pub signatures: usize,
+    /// How many signatures of others it bears.
+    pub others: usize,
 }
 
 impl PublicKey {
@@ -149,7 +149,9 @@ impl PublicKey {
         let read = Note::from_bytes(note.as_bytes())
             .map_err(|error| wrong(format!("is no signed note: {error}")))?;
         let known = VerifierList::new(vec![Box::new(self.verifier.clone())]);
-        read.verify(&known).map_err(|error| wrong(format!("is not signed by {}: {error}", self.origin())))?;
+        let (ours, others) = read
+            .verify(&known)
+            .map_err(|error| wrong(format!("is not signed by {}: {error}", self.origin())))?;
         let text =
             Text::from_bytes(read.text()).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         if text.origin() != self.origin() {
@@ -160,8 +162,11 @@ impl PublicKey {
         if self::text(self.origin(), head)?.to_bytes() != read.text() || read.to_bytes() != note.as_bytes() {
             return Err(wrong("is written in another way than checkpoints of this log are".to_owned()));
         }
-        let signatures = note.rsplit("\n\n").next().map_or(0, |lines| lines.lines().count());
-        Ok(Opened { head, signatures })
+        let lines = note.rsplit("\n\n").next().map_or(0, |lines| lines.lines().count());
+        if lines != ours.len() + others.len() {
+            return Err(wrong("bears one signature twice".to_owned()));
+        }
+        Ok(Opened { head, others: others.len() })
     }
 }
 
@@ -191,13 +196,22 @@ pub fn said(note: &str) -> Result<Said, Error> {
 }
 
 impl PublicKey {
-    /// This key's own signature of a note, as its line; `None` where there is none, or one that does not hold. Others' are
-    /// passed over.
-    pub fn signature(&self, note: &str) -> Option<String> {
-        let read = Note::from_bytes(note.as_bytes()).ok()?;
+    /// This key's own signature of a note, as its line; `None` where there is none. Others' are passed over.
+    ///
+    /// # Errors
+    ///
+    /// Where there is one that does not hold: such a note is malformed (C2SP signed-note, "Signatures").
+    pub fn signature(&self, note: &str) -> Result<Option<String>, Error> {
+        let wrong = |error: NoteError| Error::Checkpoint(format!("cannot be read: {error}"));
+        let read = Note::from_bytes(note.as_bytes()).map_err(wrong)?;
         let known = VerifierList::new(vec![Box::new(self.verifier.clone())]);
-        let (ours, _) = read.verify(&known).ok()?;
-        String::from_utf8(ours.first()?.to_bytes()).ok().map(|line| line.trim_end().to_owned() + "\n")
+        let ours = match read.verify(&known) {
+            Ok((ours, _)) => ours,
+            Err(NoteError::UnverifiedNote) => return Ok(None),
+            Err(error) => return Err(wrong(error)),
+        };
+        let line = ours.first().and_then(|ours| String::from_utf8(ours.to_bytes()).ok());
+        Ok(line.map(|line| line.trim_end().to_owned() + "\n"))
     }
 }
 
@@ -233,7 +247,9 @@ mod tests {
         let note = key.sign(head).unwrap();
         assert!(note.starts_with("example.org/log\n42\n"), "{note}");
         let public = PublicKey::read(&key.public().to_string()).unwrap();
-        assert_eq!(public.open(&note).unwrap(), Opened { head, signatures: 1 });
+        assert_eq!(public.open(&note).unwrap(), Opened { head, others: 0 });
+        let twice = format!("{note}{}\n", note.lines().last().unwrap());
+        assert!(public.open(&twice).unwrap_err().to_string().contains("bears one signature twice"));
         // The same head has the same note, whoever signs it, and when.
         assert_eq!(key.sign(head).unwrap(), note);
         public.open(&note.replacen("42", "43", 1)).unwrap_err();

@@ -6,7 +6,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::tree::TreeHash;
 
-/// The text of the file. `checkpoint` is the signed note as it stands.
+/// The text of the file. `checkpoint` is the signed note as it stands, with its cosignatures.
 pub fn text(index: u64, entry: &str, inclusion: &[TreeHash], checkpoint: &str) -> String {
     let extra = BASE64_STANDARD.encode(entry);
     let mut text = format!("c2sp.org/tlog-proof@v1\nextra {extra}\nindex {index}\n");
@@ -24,11 +24,12 @@ mod tests {
     use super::*;
     use crate::{
         audit::{
-            note::{Head, LogKey},
+            cosign::CosignKey,
+            note::{Head, LogKey, said},
             tree::{Edge, Tile, Tiles, leaf_hash},
-            verify,
+            verify::{self, Cosigners},
         },
-        model::SystemRandom,
+        model::{SystemRandom, Timestamp},
     };
 
     #[test]
@@ -45,12 +46,31 @@ mod tests {
         let note = key.sign(Head { size: 5, root: edge.root().unwrap() }).unwrap();
         let whole = text(3, &body(3), &tiles.inclusion(3).unwrap(), &note);
         assert!(whole.starts_with("c2sp.org/tlog-proof@v1\nextra ey"), "{whole}");
-        let (index, entry, head) = verify::proof(whole.as_bytes(), key.public()).unwrap();
-        assert_eq!((index, entry, head.size), (3, body(3), 5));
+        let proved = verify::proof(whole.as_bytes(), key.public(), &[]).unwrap();
+        assert_eq!((proved.index, proved.entry, proved.head.size), (3, body(3), 5));
         for at in 0..whole.len() {
             let mut flipped = whole.clone().into_bytes();
             flipped[at] ^= 1;
-            assert!(verify::proof(&flipped, key.public()).is_err(), "byte {at}");
+            assert!(verify::proof(&flipped, key.public(), &[]).is_err(), "byte {at}");
         }
+
+        // With cosignatures: of witnesses that are known every byte counts as well, others are passed over.
+        let draw = |name: &str| CosignKey::read(&CosignKey::draw(name, &SystemRandom).unwrap()).unwrap();
+        let (known, stranger) = (draw("witness.example/w1"), draw("witness.example/w2"));
+        let (said, now) = (said(&note).unwrap(), Timestamp::from_second(1_700_000_000).unwrap());
+        let lines = [stranger.cosign(&said, now).unwrap(), known.cosign(&said, now).unwrap()];
+        let cosigned = format!("{whole}{}{}", lines[0], lines[1]);
+        let witness = [known.public().clone()];
+        let proved = verify::proof(cosigned.as_bytes(), key.public(), &witness).unwrap();
+        let names = vec![("witness.example/w1".to_owned(), now)];
+        assert_eq!(proved.cosigned, Cosigners { known: names, unknown: 1 });
+        assert_eq!(verify::proof(cosigned.as_bytes(), key.public(), &[]).unwrap().cosigned.unknown, 2);
+        for at in cosigned.len() - lines[1].len()..cosigned.len() {
+            let mut flipped = cosigned.clone().into_bytes();
+            flipped[at] ^= 1;
+            assert!(verify::proof(&flipped, key.public(), &witness).is_err(), "byte {at}");
+        }
+        let fault = verify::proof(whole.as_bytes(), key.public(), &witness).unwrap_err();
+        assert!(fault.to_string().contains("bears no cosignature by witness.example/w1"), "{fault}");
     }
 }

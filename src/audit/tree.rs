@@ -373,12 +373,17 @@ pub fn needed_for_consistency(size: u64, old: u64) -> Result<Vec<Tile>, Error> {
     needed(|reader| tlog_tiles::prove_tree(size, old, reader).map(|_| ()))
 }
 
-/// The tiles that [`Tiles::check`] needs so that it vouches for this leaf's: its own, all above it, and the right edge.
-pub fn needed_for_leaf(size: u64, index: u64) -> Vec<Tile> {
-    let mut tiles: Vec<_> = (0..HEIGHT)
+/// The tiles of the right edge of a tree of this size: what [`Tiles::root`] reads.
+pub fn edge(size: u64) -> Vec<Tile> {
+    (0..HEIGHT)
         .map(|level| Tile { level, index: rightmost(size, level) })
         .filter(|tile| tile.width(size) > 0)
-        .collect();
+        .collect()
+}
+
+/// The tiles that [`Tiles::check`] needs so that it vouches for this leaf's: its own, all above it, and the right edge.
+pub fn needed_for_leaf(size: u64, index: u64) -> Vec<Tile> {
+    let mut tiles = edge(size);
     let mut tile = Tile { level: 0, index: index / WIDTH };
     while tile.width(size) > 0 {
         tiles.push(tile);

@@ -1,5 +1,5 @@
 //! Finds out whether a log is what was signed: leaf by leaf, or from a bundle. Pure, and apart from all that writes a log:
-//! it uses the entry, the tree and the note alone (`tests/it/log_checked.rs` looks).
+//! it uses the entry, the tree, the note and its cosignatures alone (`tests/it/log_checked.rs` looks).
 
 use std::{collections::HashSet, io::BufRead};
 
@@ -7,9 +7,11 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ruma::CanonicalJsonValue;
 
 use super::{
+    cosign::Cosigner,
     note::{Head, PublicKey},
     tree::{self, Edge, FullTile, Tile, Tiles},
 };
+use crate::model::Timestamp;
 
 /// The first line of a bundle.
 pub const MARK: &str = "quarterdeck.audit/v1";
@@ -218,17 +220,62 @@ pub struct Verified {
     pub key: PublicKey,
     /// The tree that was signed.
     pub head: Head,
+    /// Who has cosigned it.
+    pub cosigned: Cosigners,
     /// How many entries are in the bundle.
     pub entries: u64,
     /// The runs of entries that are in it, from and to: where one ends, entries of the log are left out.
     pub runs: Vec<(u64, u64)>,
 }
 
-/// Checks a bundle; tells `progress` how many entries were found right, now and then.
+/// Who has cosigned a checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cosigners {
+    /// The witnesses that the reader knows, with the time that each has signed.
+    pub known: Vec<(String, Timestamp)>,
+    /// How many further signatures there are, of keys that the reader does not know. Nothing is known of them.
+    pub unknown: usize,
+}
+
+/// What a proof of one entry shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proved {
+    /// The entry's index.
+    pub index: u64,
+    /// Its bytes.
+    pub entry: String,
+    /// The tree that was signed.
+    pub head: Head,
+    /// Who has cosigned it.
+    pub cosigned: Cosigners,
+}
+
+/// A signed checkpoint that each of these witnesses has cosigned. Signatures of others are passed over (C2SP signed-note,
+/// "Signatures"), and counted.
+fn cosigned(note: &str, key: &PublicKey, witnesses: &[Cosigner]) -> Result<(Head, Cosigners), Fault> {
+    let opened = key.open(note).map_err(|error| Fault::Checkpoint { size: 0, what: error.to_string() })?;
+    let wrong = |what: String| Fault::Checkpoint { size: opened.head.size, what };
+    let mut known = Vec::new();
+    for witness in witnesses {
+        let found = witness.find(note).map_err(|error| wrong(error.to_string()))?;
+        let found = found
+            .ok_or_else(|| wrong(format!("it bears no cosignature by {witness}, whose key you gave")))?;
+        known.push((witness.name().to_owned(), found.at));
+    }
+    let unknown = opened.others.saturating_sub(known.len());
+    Ok((opened.head, Cosigners { known, unknown }))
+}
+
+/// Checks a bundle, whose checkpoint each of these witnesses must have cosigned; tells `progress` how many entries were
+/// found right, now and then.
 ///
 /// Every byte counts: the key is named by its number, the checkpoint signed by it, each tile vouched for by the root, each
-/// entry by its tile, and all is written in one way only.
-pub fn bundle(reader: &mut impl BufRead, mut progress: impl FnMut(u64)) -> Result<Verified, Fault> {
+/// entry by its tile, and all is written in one way only. Alone cosignatures of witnesses that are not given cannot be checked.
+pub fn bundle(
+    reader: &mut impl BufRead,
+    witnesses: &[Cosigner],
+    mut progress: impl FnMut(u64),
+) -> Result<Verified, Fault> {
     let mut lines = Lines { reader, number: 0 };
     let wrong = |line: u64, what: &str| Fault::Line { line, what: what.to_owned() };
     if lines.next()? != MARK {
@@ -250,15 +297,7 @@ pub fn bundle(reader: &mut impl BufRead, mut progress: impl FnMut(u64)) -> Resul
         }
     }
     note.pop();
-    let opened = key.open(&note).map_err(|error| Fault::Checkpoint { size: 0, what: error.to_string() })?;
-    let head = opened.head;
-    if opened.signatures != 1 {
-        // Others' signatures cannot be checked with this key, so they have no place here.
-        return Err(Fault::Checkpoint {
-            size: head.size,
-            what: "it bears more than one signature".to_owned(),
-        });
-    }
+    let (head, cosigned) = cosigned(&note, &key, witnesses)?;
 
     let mut tiles = Tiles::new(head.size);
     let mut last = None;
@@ -276,7 +315,7 @@ pub fn bundle(reader: &mut impl BufRead, mut progress: impl FnMut(u64)) -> Resul
         tiles.check(head.root).map_err(|error| Fault::Tile(error.to_string()))?;
     }
 
-    let mut found = Verified { key, head, entries: 0, runs: Vec::new() };
+    let mut found = Verified { key, head, cosigned, entries: 0, runs: Vec::new() };
     let mut ids = HashSet::new();
     while let Some(rest) = line.strip_prefix("entry ") {
         let (index, body) = rest.split_once(' ').ok_or_else(|| wrong(lines.number, "it has no entry"))?;
@@ -309,9 +348,9 @@ pub fn bundle(reader: &mut impl BufRead, mut progress: impl FnMut(u64)) -> Resul
     Ok(found)
 }
 
-/// Checks a proof of one entry (C2SP tlog-proof) that holds the entry as its extra data. Gives the entry's index, its
-/// bytes and the tree that was signed.
-pub fn proof(text: &[u8], key: &PublicKey) -> Result<(u64, String, Head), Fault> {
+/// Checks a proof of one entry (C2SP tlog-proof, "Verifying a tlog proof") that holds the entry as its extra data. Each of
+/// these witnesses must have cosigned its checkpoint.
+pub fn proof(text: &[u8], key: &PublicKey, witnesses: &[Cosigner]) -> Result<Proved, Fault> {
     let wrong = |line: u64, what: &str| Fault::Line { line, what: what.to_owned() };
     let text = std::str::from_utf8(text).map_err(|_| wrong(1, "it is not UTF-8"))?;
     let (top, note) = text.split_once("\n\n").ok_or_else(|| wrong(1, "it has no checkpoint"))?;
@@ -327,20 +366,12 @@ pub fn proof(text: &[u8], key: &PublicKey) -> Result<(u64, String, Head), Fault>
     let index = index.ok_or_else(|| wrong(3, "it has no index"))?;
     let hashes: Option<Vec<[u8; 32]>> = lines.map(|line| decoded(line)?.try_into().ok()).collect();
     let hashes = hashes.ok_or_else(|| wrong(4, "a hash of the proof cannot be read"))?;
-    let opened = key.open(note).map_err(|error| Fault::Checkpoint { size: 0, what: error.to_string() })?;
-    if opened.signatures != 1 {
-        // Others' signatures cannot be checked with this key.
-        return Err(Fault::Checkpoint {
-            size: opened.head.size,
-            what: "it bears more than one signature".into(),
-        });
-    }
-    let head = opened.head;
+    let (head, cosigned) = cosigned(note, key, witnesses)?;
     let leaf = tree::leaf_hash(body.as_bytes());
     tree::check_inclusion(&hashes, head.size, head.root, index, leaf)
         .map_err(|error| Fault::Entry { index, what: error.to_string() })?;
     entry(&body).map_err(|what| Fault::Entry { index, what })?;
-    Ok((index, body, head))
+    Ok(Proved { index, entry: body, head, cosigned })
 }
 
 /// A tile's line after its first word.

@@ -142,13 +142,16 @@ impl Witness {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let checkpoint = said(&ask.note).map_err(|error| Refusal::Malformed(error.to_string()))?;
         let origin = checkpoint.origin.clone();
-        let mut known = self.logs.iter().filter(|log| log.origin() == origin).peekable();
-        if known.peek().is_none() {
+        let known: Vec<_> = self.logs.iter().filter(|log| log.origin() == origin).collect();
+        if known.is_empty() {
             return Err(Refusal::UnknownLog(origin));
         }
-        let Some(signature) = known.find_map(|log| log.signature(&ask.note)) else {
+        // One that does not hold spoils those that do.
+        let signatures: Result<Vec<_>, _> = known.iter().map(|log| log.signature(&ask.note)).collect();
+        let signature: String = signatures.into_iter().flatten().flatten().collect();
+        if signature.is_empty() {
             return Err(Refusal::Unsigned(origin));
-        };
+        }
         let Head { size, root } = checkpoint.head;
         if ask.old > size {
             return Err(Refusal::Malformed(format!("old is {}, and the checkpoint has {size}", ask.old)));
@@ -181,6 +184,20 @@ impl Witness {
         store(&self.folder, &file_of(&origin), &kept).map_err(|error| store_failed(&error))?;
         Point::AfterWitnessStored.pass();
         Ok(line)
+    }
+
+    /// The last checkpoint that was cosigned here of the log whose name has this SHA-256 in hex, with the log's signature and
+    /// our own. C2SP tlog-witness, "Monitor Retrieval Mechanism".
+    pub fn shown(&self, digest: &str) -> Result<Option<String>, Refusal> {
+        let of = |log: &&PublicKey| Digest::of(log.origin().as_bytes()).to_string() == digest;
+        let Some(log) = self.logs.iter().find(of) else { return Ok(None) };
+        // Found to be ours first.
+        if self.seen(log.origin())?.size == 0 {
+            return Ok(None);
+        }
+        let path = self.folder.join(file_of(log.origin()));
+        let read = fs::read_to_string(&path);
+        read.map(Some).map_err(|error| Refusal::Store(format!("reading {}: {error}", path.display())))
     }
 
     /// What was last cosigned of a log; the empty tree where nothing was.

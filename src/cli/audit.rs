@@ -78,8 +78,8 @@ struct Show {
 impl Options {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         // Without an ops folder, a database, or anything else of an installation.
-        if let What::Verify(verify::Verify { file: Some(file), key, .. }) = &self.what {
-            return verify_file::run(file, key.as_deref());
+        if let What::Verify(verify::Verify { file: Some(file), key, witnesses, .. }) = &self.what {
+            return verify_file::run(file, key.as_deref(), witnesses);
         }
         let settings = super::read_ops(&self.ops)?.settings;
         if matches!(self.what, What::Key(_)) {
@@ -157,7 +157,9 @@ impl Show {
                 println!("{}", json(recorded)?);
             }
         } else {
-            print!("{}", text(&audit::story(&request, &entries, &contents)));
+            let sealed = storage.sealed(self.number).await?;
+            let story = audit::story(&request, &entries, &contents);
+            print!("{}", text(&story.line(audit::sealed(sealed.as_ref()))));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -19,7 +19,7 @@ use crate::{
         Timestamp, Value,
     },
     policy::{Action, Decision, Permit},
-    storage::{Arrival, ContentKind, Error, Filter, InboxRow, Recorded, Request, Work},
+    storage::{Arrival, Content, ContentKind, Error, Filter, InboxRow, Recorded, Request, Work},
 };
 
 /// How many entries `!audit` looks at: those of one request become one line.
@@ -176,19 +176,23 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
         ]));
     };
     let (mut entries, mut contents) = asked.house.storage.story(number).await?;
+    let sealed = audit::sealed(asked.house.storage.sealed(number).await?.as_ref());
+    let told = |entries: &[Recorded], contents: &[Content]| {
+        audit::story(&request, entries, contents).line(sealed.clone())
+    };
     // Output, or the reason in the words of another host.
     let printed = |recorded: &Recorded| match &recorded.entry.event {
         Event::RunFinished { ending, kept, .. } => kept.is_some() || ending.without_reason() != *ending,
         _ => false,
     };
     if !entries.iter().any(printed) {
-        return Ok(audit::story(&request, &entries, &contents));
+        return Ok(told(&entries, &contents));
     }
     let Some(why) = asked.why_not_shown_here(work, &request).await? else {
-        return Ok(audit::story(&request, &entries, &contents));
+        return Ok(told(&entries, &contents));
     };
     let whole = asked.may_read_output_of(&request, work.now()).then(|| {
-        let message = audit::story(&request, &entries, &contents);
+        let message = told(&entries, &contents);
         asked.address.private(asked.number, State::Succeeded, &message, Loudness::Notice, None)
     });
     contents.retain(|content| content.kind != ContentKind::Output);
@@ -197,7 +201,7 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
             *ending = ending.without_reason();
         }
     }
-    let message = audit::story(&request, &entries, &contents);
+    let message = told(&entries, &contents);
     let Some(drafts) = whole else {
         return Ok(message.line([Span::text("The rules do not let you read here what it printed.")]));
     };

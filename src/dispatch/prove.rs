@@ -24,16 +24,27 @@ pub async fn prove(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) ->
     let signed = storage.last_checkpoint().await?;
     let size = signed.as_ref().map_or(0, |last| last.size);
     let leaf = storage.last_leaf_of(number, size).await?;
-    let (Some(last), Some((index, body))) = (signed, leaf) else {
+    let shown = match &leaf {
+        Some((index, _)) => storage.checkpoint_for(*index).await?,
+        None => None,
+    };
+    let (Some(shown), Some((index, body))) = (shown, leaf) else {
         return said(format!("Nothing of {number} is signed yet. Ask again in a second."));
     };
+    let size = shown.size;
     let unreadable =
         |error: tree::Error| Error::Unreadable { what: "the log's tree", reason: error.to_string() };
     let needed = tree::needed_for_inclusion(size, index).map_err(unreadable)?;
     let inclusion = audit::tiles(storage, size, needed).await?.inclusion(index).map_err(unreadable)?;
-    let text = proof::text(index, &body, &inclusion, &last.note);
+    let text = proof::text(index, &body, &inclusion, &shown.note);
     work.send(asked.address.proof(asked.number, number, text.as_bytes()));
+    let witnesses = audit::cosigners(&shown.note);
+    let witnessed = if witnesses.is_empty() {
+        "No witness has cosigned that yet.".to_owned()
+    } else {
+        format!("Cosigned by {}.", witnesses.join(" and "))
+    };
     said(format!(
-        "The last entry of {number} is number {index} of the {size} that are signed. The file shows it, to whoever has the log's key."
+        "The last entry of {number} is number {index} of the {size} that are signed. The file shows it, to whoever has the log's key. {witnessed}"
     ))
 }

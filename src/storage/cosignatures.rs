@@ -2,8 +2,8 @@
 
 use jiff_sqlx::Timestamp as SqlTime;
 
-use super::{Error, Storage, error::Doing as _};
-use crate::model::Timestamp;
+use super::{Checkpoint, Error, Storage, error::Doing as _};
+use crate::model::{RequestNumber, Timestamp};
 
 /// A cosignature as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,112 @@ pub struct Cosignature {
     pub line: String,
 }
 
+/// Where an entry stands in what is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The size of the first signed tree that holds it.
+    pub size: u64,
+    /// When that was signed.
+    pub at: Timestamp,
+    /// Which witnesses have cosigned a tree that holds it: the public key of each, with the first such size and when it said so,
+    /// by its own clock.
+    pub witnesses: Vec<(String, u64, Timestamp)>,
+}
+
+const DOING: &str = "reading who has cosigned the log";
+
 impl Storage {
+    /// Where the last signed entry of a request stands; `None` where nothing of it is signed yet.
+    pub async fn sealed(&self, request: RequestNumber) -> Result<Option<Sealed>, Error> {
+        let first = sqlx::query!(
+            r#"
+            SELECT l.index, k.size, k.signed_at AS "at: SqlTime"
+            FROM entries e JOIN leaves l ON l.entry_id = e.id,
+            LATERAL (SELECT size, signed_at FROM checkpoints WHERE size > l.index ORDER BY size LIMIT 1) AS k
+            WHERE e.request = $1 ORDER BY l.index DESC LIMIT 1
+            "#,
+            request.0
+        )
+        .fetch_optional(self.pool())
+        .await
+        .doing(DOING)?;
+        let Some(first) = first else { return Ok(None) };
+        // Each witness's name by a step over the index, and not by a look at all that it said.
+        let witnesses = sqlx::query!(
+            r#"
+            WITH RECURSIVE names AS (
+                SELECT min(witness) AS witness FROM cosignatures
+                UNION ALL
+                SELECT (SELECT min(c.witness) FROM cosignatures c WHERE c.witness > n.witness)
+                FROM names n WHERE n.witness IS NOT NULL
+            )
+            SELECT n.witness AS "witness!", c.size AS "size!", c.at AS "at!: SqlTime"
+            FROM names n,
+            LATERAL (SELECT size, at FROM cosignatures WHERE witness = n.witness AND size > $1
+                     ORDER BY size LIMIT 1) AS c
+            ORDER BY n.witness
+            "#,
+            first.index
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing(DOING)?;
+        let witnesses =
+            witnesses.into_iter().map(|row| (row.witness, row.size.cast_unsigned(), row.at.into())).collect();
+        Ok(Some(Sealed { size: first.size.cast_unsigned(), at: first.at.into(), witnesses }))
+    }
+
+    /// The first checkpoint that holds this leaf and that most witnesses have cosigned, with their lines below it. Where
+    /// nobody has, the last one.
+    pub async fn checkpoint_for(&self, index: u64) -> Result<Option<Checkpoint>, Error> {
+        let row = sqlx::query!(
+            r#"
+            SELECT k.size, k.root, k.signed_at AS "at: SqlTime",
+                   k.note || coalesce((SELECT string_agg(c.line, '' ORDER BY c.witness)
+                                       FROM cosignatures c WHERE c.size = k.size), '') AS "note!"
+            FROM checkpoints k
+            WHERE k.size = coalesce(
+                -- Not among all that ever were.
+                (SELECT s.size FROM (SELECT size FROM cosignatures WHERE size > $1 ORDER BY size LIMIT 500) AS s
+                 GROUP BY s.size ORDER BY count(*) DESC, s.size LIMIT 1),
+                (SELECT max(size) FROM checkpoints WHERE size > $1))
+            "#,
+            index.cast_signed()
+        )
+        .fetch_optional(self.pool())
+        .await
+        .doing(DOING)?;
+        Ok(row.map(|row| Checkpoint {
+            size: row.size.cast_unsigned(),
+            root: row.root,
+            note: row.note,
+            at: row.at.into(),
+        }))
+    }
+
+    /// The checkpoint of a tree of this size, with its cosignatures below it.
+    pub async fn checkpoint_at(&self, size: u64) -> Result<Option<Checkpoint>, Error> {
+        let row = sqlx::query!(
+            r#"
+            SELECT k.root, k.signed_at AS "at: SqlTime",
+                   k.note || coalesce((SELECT string_agg(c.line, '' ORDER BY c.witness)
+                                       FROM cosignatures c WHERE c.size = k.size), '') AS "note!"
+            FROM checkpoints k WHERE k.size = $1
+            "#,
+            size.cast_signed()
+        )
+        .fetch_optional(self.pool())
+        .await
+        .doing(DOING)?;
+        Ok(row.map(|row| Checkpoint { size, root: row.root, note: row.note, at: row.at.into() }))
+    }
+
+    /// The last checkpoint that anybody has cosigned.
+    pub async fn last_witnessed(&self) -> Result<Option<u64>, Error> {
+        let size = sqlx::query_scalar!("SELECT max(size) FROM cosignatures").fetch_one(self.pool()).await;
+        Ok(size.doing(DOING)?.map(i64::cast_unsigned))
+    }
+
     /// Keeps a cosignature that was found to hold. One by the same witness for the same checkpoint stays as it is.
     pub async fn keep_cosignature(
         &self,

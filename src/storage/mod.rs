@@ -50,7 +50,7 @@ pub use approvals::{Approval, Ended};
 pub use bell::Bell;
 pub use claim::{InboxRow, Wanted};
 pub use connect::Storage;
-pub use cosignatures::Cosignature;
+pub use cosignatures::{Cosignature, Sealed};
 pub use direct::DirectRoom;
 pub use documents::Passage;
 pub use drafts::{ContentKind, File, OutboxDraft, OutboxRow, To};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 
 use crate::{
@@ -27,10 +27,11 @@ struct Face {
     clock: Arc<dyn Clock>,
 }
 
-/// The one route: `POST /add-checkpoint`.
+/// The routes: `POST /add-checkpoint`, and `GET /SHA-256 OF A LOG'S NAME/checkpoint` for whoever wants to know what was seen.
 pub fn router(witness: Arc<Witness>, clock: Arc<dyn Clock>) -> Router {
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
+        .route("/{digest}/checkpoint", get(checkpoint))
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(Face { witness, clock })
 }
@@ -49,13 +50,26 @@ async fn add_checkpoint(State(face): State<Face>, body: Bytes) -> Response {
     }
 }
 
+async fn checkpoint(State(face): State<Face>, Path(digest): Path<String>) -> Response {
+    let shown = tokio::task::spawn_blocking(move || face.witness.shown(&digest)).await;
+    match shown {
+        Ok(Ok(Some(note))) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response(),
+        Ok(Ok(None)) => (StatusCode::NOT_FOUND, "nothing was cosigned here of such a log\n").into_response(),
+        Ok(Err(refusal)) => refused(&refusal),
+        Err(error) => {
+            tracing::error!(%error, "the witness failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the witness failed\n").into_response()
+        }
+    }
+}
+
 fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
         Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
         Refusal::UnknownLog(_) => StatusCode::NOT_FOUND,
         Refusal::Unsigned(_) => StatusCode::FORBIDDEN,
-        Refusal::Elsewhere(_) | Refusal::Fork(_) => StatusCode::CONFLICT,
-        Refusal::Inconsistent(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::Elsewhere(_) => StatusCode::CONFLICT,
+        Refusal::Fork(_) | Refusal::Inconsistent(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     match refusal {
@@ -66,7 +80,7 @@ fn refused(refusal: &Refusal) -> Response {
         _ => tracing::info!(%refusal, "a checkpoint was not cosigned"),
     }
     match refusal {
-        Refusal::Elsewhere(size) | Refusal::Fork(size) => {
+        Refusal::Elsewhere(size) => {
             (status, [(header::CONTENT_TYPE, "text/x.tlog.size")], format!("{size}\n")).into_response()
         }
         Refusal::Store(_) => (status, "what was seen cannot be stored or read\n").into_response(),

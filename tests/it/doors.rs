@@ -174,6 +174,7 @@ fn every_route_stores_into_the_inbox_or_only_tells() {
         ("/metrics", "tells numbers"),
         ("/log/checkpoint", "tells what was signed, which holds nothing of any entry"),
         ("/log/tile/{*path}", "tells hashes, which tell nothing of any entry"),
+        ("/{digest}/checkpoint", "is a witness's as well, and tells the checkpoint that it saw last"),
         (
             "/add-checkpoint",
             "is a witness's, a server of its own without a house, and asks for a log's signature",

@@ -28,6 +28,7 @@ mod install;
 mod local_door;
 mod log_checked;
 mod log_tree;
+mod lying_witness;
 mod outages;
 mod over_versions;
 mod path;

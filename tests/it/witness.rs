@@ -9,18 +9,18 @@ use std::{
 
 use quarterdeck::{
     audit::{
-        cosign::Cosigner,
+        cosign::{CosignKey, Cosigner},
         note::{Head, LogKey, PublicKey},
         tree::{Edge, Tile, Tiles, leaf_hash},
         witness::Ask,
     },
-    model::{SystemRandom, fault::Point},
+    model::{Digest, SystemRandom, fault::Point},
 };
 use tempfile::TempDir;
 
 use crate::{
     harness::{World, server::client},
-    log_tree::public,
+    log_tree::{public, sealed},
 };
 
 const ORIGIN: &str = "example.org/quarterdeck";
@@ -61,10 +61,20 @@ impl Witness {
         Self::listening(folder, log, port, die)
     }
 
+    /// One of another name.
+    fn named(name: &str, folder: &Path, log: &PublicKey) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::run(name, folder, log, port, None)
+    }
+
     pub fn listening(folder: &Path, log: &PublicKey, port: u16, die: Option<Point>) -> Self {
+        Self::run(NAME, folder, log, port, die)
+    }
+
+    fn run(name: &str, folder: &Path, log: &PublicKey, port: u16, die: Option<Point>) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
-        command.args(["witness", "--name", NAME, "--listen", &address, "--log", &log.to_string(), "--state"]);
+        command.args(["witness", "--name", name, "--listen", &address, "--log", &log.to_string(), "--state"]);
         command.arg(folder).stdout(Stdio::piped());
         if let Some(point) = die {
             command.env("QUARTERDECK_DIE_AT", point.name());
@@ -107,6 +117,23 @@ async fn a_witness_answers_as_the_specification_has_it() {
     assert_eq!(status(&unknown).await, 404);
     let unproved = Ask { proof: Vec::new(), ..log.ask(5, 9) };
     assert_eq!(status(&unproved).await, 422);
+    // Another root at its own size, and an empty tree with a root.
+    let other =
+        Ask { note: log.0.sign(Head { size: 5, root: leaf_hash(b"other") }).unwrap(), ..log.ask(5, 5) };
+    assert_eq!(status(&other).await, 422);
+    let spoilt = Ask { note: log.ask(5, 9).note.replacen("\n9\n", "\n8\n", 1), ..log.ask(5, 9) };
+    assert_eq!(status(&spoilt).await, 403);
+    // What it saw, for whoever wants to know.
+    let read = async |origin: &str| {
+        let url = format!("{}/{}/checkpoint", witness.url, Digest::of(origin.as_bytes()));
+        let answer = client().get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status_of_shown, shown) = read(ORIGIN).await;
+    assert_eq!(status_of_shown, 200);
+    assert_eq!(log.0.public().open(&shown).unwrap().head.size, 5);
+    assert!(witness.key.find(&shown).unwrap().is_some());
+    assert_eq!(read("example.org/other").await.0, 404);
     assert_eq!(status(&Ask { old: 9, ..log.ask(0, 5) }).await, 400);
     assert_eq!(witness.add("nonsense".into()).await.unwrap().0, 400);
     assert_eq!(witness.add("old 5\n".repeat(20_000)).await.unwrap().0, 413);
@@ -146,10 +173,7 @@ async fn a_witness_that_is_away_is_not_waited_for_and_an_old_backup_put_back_is_
     let folder = TempDir::new().unwrap();
     let public = public(&world);
     let witness = Witness::start(folder.path(), &public, None);
-    world.stop().await;
-    let settings = world.ops.read("quarterdeck.toml");
-    let declared = format!("\n[[audit.witness]]\nurl = \"{}\"\nkey = \"{}\"\n", witness.url, witness.key);
-    world.ops.file("quarterdeck.toml", &format!("{settings}{declared}"));
+    declaring(&[&witness], &mut world).await;
 
     // Each start shows the witness what was signed before it.
     world.serve().await;
@@ -178,9 +202,83 @@ async fn a_witness_that_is_away_is_not_waited_for_and_an_old_backup_put_back_is_
     let signed = world.count("SELECT max(size) FROM checkpoints").await;
     for _ in 0..2 {
         let said = world.refused_to_serve(false).await;
-        assert!(said.contains("has seen") && said.contains("Put back a newer backup"), "{said}");
+        assert!(said.contains("has seen") && said.contains("this log's key has signed"), "{said}");
+        assert!(said.contains("Put back a newer backup"), "{said}");
     }
     assert_eq!(world.count("SELECT max(size) FROM checkpoints").await, signed, "nothing was signed");
     // What waited when the backup was made waits in it for ever.
     world.leave_pending();
+}
+
+/// A world whose settings declare these witnesses, with `serve` stopped.
+async fn declaring(witnesses: &[&Witness], world: &mut World) {
+    world.stop().await;
+    let mut settings = world.ops.read("quarterdeck.toml");
+    for witness in witnesses {
+        settings += &*format!("\n[[audit.witness]]\nurl = \"{}\"\nkey = \"{}\"\n", witness.url, witness.key);
+    }
+    world.ops.file("quarterdeck.toml", &settings);
+}
+
+#[tokio::test]
+async fn it_is_shown_which_witness_has_seen_what() {
+    let mut world = World::start().await;
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let public = public(&world);
+    let seen = Witness::start(folders[0].path(), &public, None);
+    let other = Witness::named("witness.example.org/w2", folders[1].path(), &public);
+    let number = world.ask("!count one").await.number;
+    declaring(&[&seen, &other], &mut world).await;
+    drop(other);
+    // The start shows the witness what was signed before it; the one that is away is not waited for.
+    world.serve().await;
+    let story = world.ask(&format!("!audit {number}")).await.body;
+    assert!(story.contains("In the signed checkpoint of"), "{story}");
+    assert!(story.contains("witnessed by **witness.example.org/w1** (up to"), "{story}");
+    assert!(!story.contains("witness.example.org/w2"), "{story}");
+    let key_of_seen = seen.key.to_string();
+    drop(seen);
+    let later = world.ask("!count two").await.number;
+    sealed(&world).await;
+    let unseen = world.ask(&format!("!audit {later}")).await.body;
+    assert!(unseen.contains("witnessed by nobody yet"), "{unseen}");
+
+    let asked = world.alice.say(&world.room, &format!("!prove {number}")).await;
+    let answer = world.alice.outcome(&world.bot(), &asked).await;
+    assert!(answer.body.contains("Cosigned by witness.example.org/w1."), "{}", answer.body);
+    let file = world.alice.answer_that(&world.bot(), &asked, |it| it["content"]["msgtype"] == "m.file").await;
+    let address = file["content"]["url"].as_str().unwrap().strip_prefix("mxc://").unwrap();
+    let proof = folders[0].path().join("proof");
+    std::fs::write(&proof, world.alice.download(address).await).unwrap();
+    let (key, seen) = (public.to_string(), key_of_seen);
+    let stranger = CosignKey::read(&CosignKey::draw(NAME, &SystemRandom).unwrap()).unwrap();
+    let stranger = stranger.public().to_string();
+    let verified = |file: &Path, witness: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
+        command.args(["audit", "verify", "--key", &key]).args(witness).arg(file).env_clear();
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (well, said) = verified(&proof, &["--witness", &seen]);
+    assert!(well && said.contains("witnessed by witness.example.org/w1 ("), "{said}");
+    let (well, said) = verified(&proof, &[]);
+    assert!(well && said.contains("1 further signatures are by keys that you did not give"), "{said}");
+    let (well, said) = verified(&proof, &["--witness", &stranger]);
+    assert!(!well && said.contains("no cosignature by witness.example.org/w1"), "{said}");
+
+    let bundle = folders[0].path().join("bundle");
+    let ops = world.ops.path().to_str().unwrap().to_owned();
+    let exported =
+        world.quarterdeck(&["audit", "export", "--ops", &ops, "--witnessed", bundle.to_str().unwrap()]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let (well, said) = verified(&bundle, &["--witness", &seen]);
+    assert!(well && said.contains("witnessed by witness.example.org/w1 ("), "{said}");
+    let text = std::fs::read_to_string(&bundle).unwrap();
+    assert!(
+        text.contains(&format!("\"request\":{number},")) && !text.contains(&format!("\"request\":{later},"))
+    );
+    let line = text.lines().find(|line| line.starts_with("— witness.example.org/w1 ")).unwrap();
+    let forged = line.replacen("w1 ", "w1 A", 1);
+    std::fs::write(&bundle, text.replacen(line, &forged[..line.len()], 1)).unwrap();
+    assert!(!verified(&bundle, &["--witness", &seen]).0);
 }

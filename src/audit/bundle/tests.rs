@@ -48,7 +48,7 @@ fn bundle(size: u64, indexes: &[u64]) -> String {
 }
 
 fn read(text: &[u8]) -> Result<Verified, Fault> {
-    verify::bundle(&mut &text[..], |_| {})
+    verify::bundle(&mut &text[..], &[], |_| {})
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub(super) struct Export {
     /// Only since then: `2026-11-23T12:00:00Z`, or so long ago: `2h`, `7d`
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
+    /// Only what a witness has cosigned, as far as any did
+    #[arg(long)]
+    witnessed: bool,
     /// Where to write it; a file that exists is kept
     file: PathBuf,
 }
@@ -48,6 +51,7 @@ impl Export {
         let words = [
             self.room.as_ref().map(|room| format!("room {room}")),
             self.since.as_ref().map(|since| format!("since {since}")),
+            self.witnessed.then(|| "as far as it is witnessed".to_owned()),
             Some(format!("to {}", self.file.display())),
         ];
         let words: Vec<_> = words.into_iter().flatten().collect();
@@ -55,6 +59,17 @@ impl Export {
         let Some(last) = storage.last_checkpoint().await? else {
             anyhow::bail!("nothing is signed yet: start `quarterdeck serve` once")
         };
+        let size = if self.witnessed {
+            storage.last_witnessed().await?.context(
+                "no witness has cosigned anything yet: declare one (`[[audit.witness]]` in quarterdeck.toml), or leave out --witnessed",
+            )?
+        } else {
+            last.size
+        };
+        let last = storage
+            .checkpoint_at(size)
+            .await?
+            .with_context(|| format!("the checkpoint of {size} is gone"))?;
         key.open(&last.note).context("the last checkpoint is not one of this log's key")?;
 
         let cut = Cut { room, since };

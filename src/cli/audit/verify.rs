@@ -27,6 +27,9 @@ pub(super) struct Verify {
     /// The log's public key. Default: of a bundle, the one in it; of the database, that of the key of the settings
     #[arg(long, value_name = "KEY")]
     pub(super) key: Option<String>,
+    /// Of a bundle or a proof: the public key of a witness that must have cosigned it; several times for several
+    #[arg(long = "witness", value_name = "KEY", requires = "file")]
+    pub(super) witnesses: Vec<String>,
     /// A checkpoint that was kept elsewhere: the log must go on from it
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     since: Option<PathBuf>,
