@@ -1,13 +1,13 @@
 //! Entries as a list, the newest first.
 
-use super::words::{action, became, day, time, time_of_day, told};
+use super::{
+    search::{Finds, Given},
+    words::{action, became, day, time, time_of_day, told},
+};
 use crate::{
     model::{Event, Message, RequestNumber, Span},
-    storage::{Page, Recorded},
+    storage::{Found, Recorded},
 };
-
-/// How many lines a room is shown: what a phone shows without much scrolling.
-const LINES: usize = 15;
 
 /// An entry as a line: when, which request, whose, and what.
 pub fn line(recorded: &Recorded) -> Vec<Span> {
@@ -27,38 +27,47 @@ pub fn line(recorded: &Recorded) -> Vec<Span> {
     spans
 }
 
-/// A page of entries for a room: all that is recorded of one request is one line, at its newest entry.
-pub fn list(prefix: &str, page: &Page) -> Message {
-    let Some(newest) = page.entries.first() else {
-        return Message::plain().line([Span::text("Nothing is recorded of this room yet.")]);
-    };
-    let today = day(newest.entry.at);
-    let mut told_of: Vec<RequestNumber> = Vec::new();
-    let mut items = Vec::new();
-    for (index, recorded) in page.entries.iter().enumerate() {
-        let what = match recorded.entry.request {
-            Some(number) if told_of.contains(&number) => continue,
-            Some(number) => {
-                told_of.push(number);
-                let of_it = |it: &&Recorded| it.entry.request == Some(number);
-                request(number, page.entries[index..].iter().filter(of_it))
-            }
-            None => told(&recorded.entry.event, &|_| None),
-        };
-        let at = recorded.entry.at;
-        let at = if day(at) == today { time_of_day(at) } else { time(at) };
-        items.push([vec![Span::text(format!("{at} · "))], what].concat());
-        if items.len() == LINES {
-            break;
-        }
+/// Something that was found in a line without its time: a request with what became of it, or an entry by itself.
+pub fn summary(found: &Found, entries: &[Recorded]) -> Vec<Span> {
+    match (found.request, entries.first()) {
+        (Some(number), _) => request(number, entries.iter()),
+        (None, Some(recorded)) => told(&recorded.entry.event, &|_| None),
+        (None, None) => Vec::new(),
     }
-    let message = Message::plain()
-        .line([Span::text(format!("The last of this room, newest first. Times are UTC, {today}:"))])
-        .list(items);
-    match told_of.first() {
-        Some(number) => {
-            message.line([Span::text("All about one: "), Span::code(format!("{prefix}audit {number}"))])
-        }
+}
+
+/// A page of what was found, for a room: a line each. `given` is what was searched for, `hint` what to say of it where
+/// nothing is found.
+pub fn list(prefix: &str, given: &Given, finds: &Finds, hint: Option<String>) -> Message {
+    let Some((newest, _)) = finds.found.first() else {
+        let nothing = match (given.before(), given.is_narrow()) {
+            (Some(_), _) => "Nothing older is recorded of that in this room.",
+            (None, true) => "Nothing of that is recorded in this room.",
+            (None, false) => "Nothing is recorded of this room yet.",
+        };
+        let hint = hint.map(|hint| Span::text(format!(" {hint}")));
+        return Message::plain().line([Span::text(nothing)].into_iter().chain(hint));
+    };
+    let today = day(newest.cursor.at);
+    let items = finds.found.iter().map(|(found, entries)| {
+        let at = found.cursor.at;
+        let at = if day(at) == today { time_of_day(at) } else { time(at) };
+        [vec![Span::text(format!("{at} · "))], summary(found, entries)].concat()
+    });
+    let what =
+        if given.is_narrow() { "What is recorded of that in this room" } else { "The last of this room" };
+    let mut message = Message::plain()
+        .line([Span::text(format!("{what}, newest first. Times are UTC, {today}:"))])
+        .list(items.collect());
+    if let Some(number) = finds.found.iter().find_map(|(found, _)| found.request) {
+        message =
+            message.line([Span::text("All about one: "), Span::code(format!("{prefix}audit {number}"))]);
+    }
+    match finds.older {
+        Some(cursor) => message.line([
+            Span::text("Older ones: "),
+            Span::code(format!("{prefix}audit{}", given.behind(cursor).line())),
+        ]),
         None => message,
     }
 }

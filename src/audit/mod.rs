@@ -11,8 +11,10 @@ mod list;
 pub mod note;
 pub mod proof;
 mod sealed;
+pub mod search;
 mod sequencer;
 mod story;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -22,7 +24,8 @@ mod words;
 mod words_of_waiting;
 
 pub use collector::{Collector, Declared, Error as CollectorError};
-pub use list::{line, list};
+pub use list::{line, list, summary};
 pub use sealed::{cosigners, sealed};
 pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};
 pub use story::story;
+pub use table::csv;

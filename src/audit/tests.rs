@@ -2,13 +2,17 @@
 
 use ruma::{owned_event_id, owned_room_id, owned_user_id};
 
-use super::{line, list, story};
+use super::{
+    line, list,
+    search::{Finds, Given},
+    story,
+};
 use crate::{
     model::{
         AttemptId, Block, Commitment, Digest, Ending, Entry, EntryId, Event, Message, OutputSummary,
         RequestNumber, Salt, Span, State, StateMark, Timestamp,
     },
-    storage::{Content, ContentKind, Page, Recorded, Request},
+    storage::{Content, ContentKind, Cursor, Found, Recorded, Request},
 };
 
 fn recorded(place: i64, request: Option<i64>, event: Event) -> Recorded {
@@ -23,6 +27,29 @@ fn recorded(place: i64, request: Option<i64>, event: Event) -> Recorded {
         },
         sender: request.map(|_| "@alice:example.org".to_owned()),
     }
+}
+
+/// What was found, as these entries tell of it.
+fn found(of: Vec<Vec<Recorded>>) -> Finds {
+    let found = of.into_iter().map(|entries| {
+        let Recorded { place, entry, sender } = &entries[0];
+        let found = Found {
+            cursor: Cursor { at: entry.at, place: *place },
+            request: entry.request,
+            room: None,
+            who: sender.clone(),
+            command: None,
+            subject: None,
+            state: None,
+            only_printed: false,
+        };
+        (found, entries)
+    });
+    Finds { found: found.collect(), older: None }
+}
+
+fn given(named: &[(&str, &str)]) -> Given {
+    Given(named.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 fn spans(spans: &[Span]) -> String {
@@ -74,11 +101,23 @@ fn a_line_says_when_which_request_whose_and_what() {
 
 #[test]
 fn a_list_shows_how_to_read_on() {
-    let page = Page { entries: vec![recorded(1, Some(482), permitted())], older: None };
-    let text = plain(&list("!", &page));
+    let finds = found(vec![vec![recorded(1, Some(482), permitted())]]);
+    let text = plain(&list("!", &Given::default(), &finds, None));
     assert!(text.starts_with("The last of this room, newest first. Times are UTC, 2026-11-23:"), "{text}");
     assert!(text.ends_with("`!audit 482`"), "{text}");
-    assert_eq!(plain(&list("!", &Page::default())), "Nothing is recorded of this room yet.");
+    let nothing = |given: &Given| plain(&list("!", given, &Finds::default(), None));
+    assert_eq!(nothing(&Given::default()), "Nothing is recorded of this room yet.");
+    assert_eq!(nothing(&given(&[("outcome", "failed")])), "Nothing of that is recorded in this room.");
+}
+
+#[test]
+fn a_list_that_goes_on_says_the_line_that_shows_the_rest() {
+    let mut finds = found(vec![vec![recorded(7, Some(482), permitted())]]);
+    finds.older = Some(finds.found[0].0.cursor);
+    let text =
+        plain(&list("!", &given(&[("by", "@alice:example.org"), ("text", "two words")]), &finds, None));
+    let line = "`!audit --before 1795435384500000.7 --by @alice:example.org --text 'two words'`";
+    assert!(text.ends_with(line), "{text}");
 }
 
 #[test]
@@ -103,13 +142,12 @@ fn a_list_has_a_line_for_each_request_with_what_became_of_it() {
     };
     let alice = owned_user_id!("@alice:example.org");
     let left = Event::MemberChanged { user: alice.clone(), membership: "leave".into(), by: alice };
-    let entries = vec![
-        recorded(5, Some(482), finished),
-        recorded(4, None, left),
-        recorded(3, Some(483), refused),
-        recorded(2, Some(482), permitted()),
-    ];
-    let text = plain(&list("!", &Page { entries, older: None }));
+    let finds = found(vec![
+        vec![recorded(5, Some(482), finished), recorded(2, Some(482), permitted())],
+        vec![recorded(4, None, left)],
+        vec![recorded(3, Some(483), refused)],
+    ]);
+    let text = plain(&list("!", &Given::default(), &finds, None));
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(
         lines[1..4],
@@ -133,8 +171,8 @@ fn a_list_does_not_say_why_another_host_says_that_it_failed() {
     };
     let reason = "cannot open /srv/customers/acme".to_owned();
     for ending in [Ending::Failed { reason: reason.clone() }, Ending::Unknown { reason: reason.clone() }] {
-        let entries = vec![recorded(1, Some(482), finished(ending))];
-        let text = plain(&list("!", &Page { entries, older: None }));
+        let finds = found(vec![vec![recorded(1, Some(482), finished(ending))]]);
+        let text = plain(&list("!", &Given::default(), &finds, None));
         assert!(!text.contains("acme") && text.contains("why is told with what it printed"), "{text}");
     }
 }

@@ -321,3 +321,22 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         }
     }
 }
+
+/// The rules that are named by these entries, each once, in their order.
+pub(super) fn rules_of(entries: &[crate::storage::Recorded]) -> Vec<String> {
+    let mut rules: Vec<String> = Vec::new();
+    for recorded in entries.iter().rev() {
+        if let Event::CommandPermitted { policies, .. }
+        | Event::CommandRefused { policies, .. }
+        | Event::ApprovalRequested { policies, .. }
+        | Event::ConfirmationRequested { policies, .. } = &recorded.entry.event
+        {
+            for rule in policies {
+                if !rules.contains(rule) {
+                    rules.push(rule.clone());
+                }
+            }
+        }
+    }
+    rules
+}

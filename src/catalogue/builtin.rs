@@ -6,6 +6,20 @@ use jiff::SignedDuration;
 
 use super::{AUTHORITY, Argument, ArgumentType, Command, Effect, Run, RunKind};
 
+/// What a request can come to, as searches name it: its states, and `waiting` for all in which it waits.
+pub const OUTCOMES: [&str; 10] = [
+    "succeeded",
+    "failed",
+    "timed_out",
+    "refused",
+    "denied",
+    "cancelled",
+    "expired",
+    "interrupted",
+    "running",
+    "waiting",
+];
+
 /// Every built-in command. Their names are reserved.
 pub fn builtins() -> Vec<Arc<Command>> {
     vec![
@@ -18,9 +32,25 @@ pub fn builtins() -> Vec<Arc<Command>> {
         builtin("commands", "The commands of this room, a line each", vec![], &["commands"]),
         builtin(
             "audit",
-            "The last entries of this room's audit log, or the whole story of one request",
-            vec![optional("id", "the request's number", ArgumentType::Integer { min: 1, max: MAX_INTEGER })],
-            &["audit", "audit 482"],
+            "The last of this room's audit log, what is searched for in it, or the whole story of one request",
+            vec![
+                optional("id", "the request's number", ArgumentType::Integer { min: 1, max: MAX_INTEGER }),
+                optional("by", "only what this person asked for, or did to it", ArgumentType::User),
+                optional("team", "only what people of this team did", name()),
+                optional("server", "only what people of this homeserver did", name()),
+                optional("room", "only of this room", name()),
+                optional("command", "only requests of this command", name()),
+                optional("system", "only what acts on this system: `web`, or `web@production`", name()),
+                optional("argument", "only with this argument: `env=staging`", name()),
+                optional("outcome", "only what came to this", outcome()),
+                optional("rule", "only what this rule decided", name()),
+                optional("kind", "only what has such an entry: `run.started`, or `approval`", name()),
+                optional("since", "only since then: `7d`, or `2026-11-23T12:00:00Z`", name()),
+                optional("until", "only before that", name()),
+                optional("text", "only with these words, typed or printed", name()),
+                optional("before", "where the page before ended, as it said", name()),
+            ],
+            &["audit", "audit 482", "audit --by @alice:example.org --since 7d --outcome failed"],
         ),
         builtin(
             "prove",
@@ -176,6 +206,10 @@ fn optional(name: &str, summary: &str, kind: ArgumentType) -> Argument {
 fn rest(name: &str, summary: &str) -> Argument {
     let text = ArgumentType::Text { pattern: None, min_length: 1, max_length: 1000 };
     Argument { rest: true, ..optional(name, summary, text) }
+}
+
+fn outcome() -> ArgumentType {
+    ArgumentType::Choice(OUTCOMES.iter().map(|&name| name.to_owned()).collect())
 }
 
 fn name() -> ArgumentType {

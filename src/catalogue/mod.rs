@@ -22,7 +22,7 @@ pub mod template;
 mod tests;
 mod values;
 
-pub use builtin::builtins;
+pub use builtin::{OUTCOMES, builtins};
 pub use declared::{
     AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join, Ops,
     PolicyFile, Room, Run, RunKind, SecretSource, System, Team,

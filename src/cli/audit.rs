@@ -2,6 +2,7 @@
 
 mod export;
 pub(super) mod key;
+mod list;
 mod verify;
 mod verify_file;
 
@@ -13,8 +14,8 @@ use ruma::OwnedRoomId;
 use super::logged;
 use crate::{
     audit,
-    model::{Block, Clock as _, Message, RequestNumber, Span, SystemClock},
-    storage::{Filter, Recorded, Storage},
+    model::{Block, Message, RequestNumber, Span},
+    storage::{Recorded, Storage},
 };
 
 /// Reads the audit log. That it was read, by whom and for what, is itself recorded.
@@ -29,8 +30,8 @@ pub struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Lists entries, the newest first
-    List(List),
+    /// Searches the log: what is found, the newest first
+    List(Box<list::List>),
     /// Tells the whole story of one request
     Show(Show),
     /// Makes the key that signs the log, and prints its public half
@@ -39,31 +40,6 @@ enum What {
     Verify(verify::Verify),
     /// Writes a bundle of entries that can be checked without us
     Export(export::Export),
-}
-
-#[derive(Debug, clap::Args)]
-struct List {
-    /// Only of this room: its key in the ops folder, or its id
-    #[arg(long, value_name = "ROOM")]
-    room: Option<String>,
-    /// Only of this request
-    #[arg(long, value_name = "NUMBER")]
-    request: Option<RequestNumber>,
-    /// Only of this kind: `command.refused`, or a family: `run`
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
-    /// Only of this person's requests and doings: a whole MXID
-    #[arg(long, value_name = "MXID")]
-    sender: Option<String>,
-    /// Only since then: `2026-11-23T12:00:00Z`, or so long ago: `2h`, `7d`
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// How many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
-    limit: i64,
-    /// Prints each entry as its canonical JSON, one a line
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,7 +57,8 @@ impl Options {
         if let What::Verify(verify::Verify { file: Some(file), key, witnesses, .. }) = &self.what {
             return verify_file::run(file, key.as_deref(), witnesses);
         }
-        let settings = super::read_ops(&self.ops)?.settings;
+        let ops = super::read_ops(&self.ops)?;
+        let settings = ops.settings.clone();
         if matches!(self.what, What::Key(_)) {
             return key::Key::run(&settings);
         }
@@ -90,7 +67,7 @@ impl Options {
         super::runtime()?.block_on(async {
             let storage = logged::connect(settings)?;
             let read = match self.what {
-                What::List(list) => list.run(&storage).await,
+                What::List(list) => list.run(&storage, &ops).await,
                 What::Show(show) => show.run(&storage).await,
                 What::Key(_) => Ok(ExitCode::SUCCESS),
                 What::Verify(verify) => verify.run(&storage, own.ok(), &witnesses).await,
@@ -102,46 +79,6 @@ impl Options {
             storage.close().await;
             read
         })
-    }
-}
-
-impl List {
-    async fn run(self, storage: &Storage) -> anyhow::Result<ExitCode> {
-        let room = match &self.room {
-            Some(room) => Some(room_id(storage, room).await?),
-            None => None,
-        };
-        let since =
-            self.since.as_deref().map(|since| logged::moment(since, SystemClock.now())).transpose()?;
-        let query = self.query();
-        let filter = Filter { room, request: self.request, kind: self.kind, sender: self.sender, since };
-        // Recorded before it is shown: what was read without a record would be unrecorded for ever.
-        logged::record(storage, query).await?;
-        let page = storage.entries(&filter, None, self.limit).await?;
-        for recorded in &page.entries {
-            if self.json {
-                println!("{}", json(recorded)?);
-            } else {
-                println!("{}", plain(&audit::line(recorded)));
-            }
-        }
-        if page.older.is_some() && !self.json {
-            eprintln!("There are older ones: raise --limit, or narrow it down.");
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// What was asked for, in words, for the record.
-    fn query(&self) -> String {
-        let parts = [
-            self.room.as_ref().map(|room| format!("room {room}")),
-            self.request.map(|number| format!("request {number}")),
-            self.kind.as_ref().map(|kind| format!("kind {kind}")),
-            self.sender.as_ref().map(|sender| format!("sender {sender}")),
-            self.since.as_ref().map(|since| format!("since {since}")),
-            Some(format!("at most {}", self.limit)),
-        ];
-        format!("list: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -108,6 +108,7 @@ impl Keeper {
         keepers.spawn(self.clone().keep_rooms(drifted));
         keepers.spawn(super::back::say_that_we_are_back(Arc::clone(&self.house), Arc::clone(&self.health)));
         keepers.spawn(super::pruning::keep_pruning(Arc::clone(&self.house)));
+        keepers.spawn(super::extending::keep_extending(self.house.storage.clone()));
         let house = Arc::clone(&self.house);
         keepers.spawn(async move { dispatch::end_elevations(&house).await });
         keepers.spawn(self.clone().follow());

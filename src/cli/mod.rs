@@ -15,6 +15,7 @@ mod check;
 mod console;
 mod doctor;
 mod exec_run;
+mod extending;
 mod folder;
 mod import;
 mod keeping;

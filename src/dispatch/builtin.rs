@@ -7,7 +7,7 @@ use super::{
     pipeline::Asked,
     prove, reload,
     seeing::{WhyPrivate, why_private},
-    speech,
+    speech, trail,
 };
 use crate::{
     audit,
@@ -19,11 +19,9 @@ use crate::{
         Timestamp, Value,
     },
     policy::{Action, Decision, Permit},
-    storage::{Arrival, Content, ContentKind, Error, Filter, InboxRow, Recorded, Request, Work},
+    storage::{Arrival, Content, ContentKind, Error, InboxRow, Recorded, Request, Work},
 };
 
-/// How many entries `!audit` looks at: those of one request become one line.
-const ENTRIES: i64 = 100;
 /// How many passages `!docs` shows.
 const PASSAGES: i64 = 3;
 
@@ -106,7 +104,7 @@ async fn answer(
         }
         "audit" => match invocation.arguments.get("id") {
             Some(Value::Integer(number)) => story(asked, work, RequestNumber(*number)).await,
-            _ => entries(asked, work).await,
+            _ => trail::search(asked, work, invocation).await,
         },
         "prove" => match invocation.arguments.get("id") {
             Some(Value::Integer(number)) => prove::prove(asked, work, RequestNumber(*number)).await,
@@ -155,13 +153,6 @@ fn pong(asked: &Asked<'_>, work: &Work, row: &InboxRow) -> Message {
         )),
         Span::code(asked.number.to_string()),
     ])
-}
-
-async fn entries(asked: &Asked<'_>, work: &mut Work) -> Result<Message, Error> {
-    let filter = Filter { room: Some(asked.address.room.clone()), ..Filter::default() };
-    let page = asked.house.storage.entries(&filter, None, ENTRIES).await?;
-    reads(asked, work, format!("the last of {}", asked.room.key));
-    Ok(audit::list(&asked.in_force.ops.settings.prefix, &page))
 }
 
 async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Result<Message, Error> {

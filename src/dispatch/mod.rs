@@ -39,6 +39,7 @@ mod sight;
 mod speech;
 mod struck;
 mod timer;
+mod trail;
 mod versions;
 mod waiting;
 

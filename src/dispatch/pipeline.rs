@@ -17,7 +17,7 @@ use super::{
     elevation, emergency,
     event::{Incoming, Kind},
     in_force::InForce,
-    local, reload, room_events, running, speech, struck, timer,
+    local, reload, room_events, running, speech, struck, timer, trail,
 };
 use crate::{
     appservice,
@@ -261,6 +261,7 @@ impl Asked<'_> {
                 reload::bind(self, work.now(), invocation).await.err()
             }
             "elevate" => elevation::fault(self, invocation),
+            "audit" => trail::fault(self, invocation, work.now()).map(No::unreadable),
             _ => None,
         })
     }

@@ -57,6 +57,15 @@ pub enum Span {
     Emphasis(String),
 }
 
+impl Span {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Code(text) | Self::Strong(text) | Self::Emphasis(text) => text,
+        }
+    }
+}
+
 /// A block of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "block", content = "content", rename_all = "snake_case")]

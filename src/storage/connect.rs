@@ -49,7 +49,9 @@ impl Storage {
         // On the path of a command every statement is the same each time, and planning it takes longer than doing it.
         let planned_once = options.clone().options([("plan_cache_mode", "force_generic_plan")]);
         let every_day = pool(24).connect_lazy_with(planned_once);
-        let searches = pool(4).connect_lazy_with(options.clone());
+        // A search has many optional parts, and what is best depends on which of them are given.
+        let planned_each = options.clone().options([("plan_cache_mode", "force_custom_plan")]);
+        let searches = pool(4).connect_lazy_with(planned_each);
         let boot = BootId(random.uuid());
         Ok(Self {
             inner: Arc::new(Inner {

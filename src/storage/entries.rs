@@ -53,7 +53,7 @@ pub struct Content {
     pub bytes: Vec<u8>,
 }
 
-const DOING: &str = "reading the audit log";
+pub(super) const DOING: &str = "reading the audit log";
 
 impl Storage {
     /// A page of entries, newest first, `limit` at most; `before` is the last page's `older`. The caller
@@ -146,7 +146,7 @@ impl Storage {
     }
 }
 
-fn recorded(place: i64, body: &str, sender: Option<String>) -> Result<Recorded, Error> {
+pub(super) fn recorded(place: i64, body: &str, sender: Option<String>) -> Result<Recorded, Error> {
     let entry = serde_json::from_str(body).map_err(|error| Error::Unreadable {
         what: "an entry",
         reason: format!("entry {place}: {error} (was it written by a newer version of Quarterdeck?)"),

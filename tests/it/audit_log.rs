@@ -150,12 +150,13 @@ async fn the_log_is_read_on_the_command_line_while_nothing_else_runs() {
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     };
 
-    // Each line is an entry as it was written, the newest first.
-    let written: Vec<String> =
-        sqlx::query_scalar("SELECT body FROM entries WHERE request IS NOT NULL ORDER BY place DESC")
-            .fetch_all(&world.sql())
-            .await
-            .unwrap();
+    // Each line is an entry as it was written: of the newest request first, and of each the newest first.
+    let written: Vec<String> = sqlx::query_scalar(
+        "SELECT body FROM entries WHERE request IS NOT NULL ORDER BY request DESC, place DESC",
+    )
+    .fetch_all(&world.sql())
+    .await
+    .unwrap();
     let (status, printed, errors) = audit(&["list", "--json", "--limit", "1000"]);
     assert_eq!(status, 0, "{errors}");
     let printed: Vec<_> = printed.lines().filter(|line| line.contains("\"request\":")).collect();

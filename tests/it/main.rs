@@ -42,6 +42,7 @@ mod rooms_sending;
 mod rooms_succession;
 mod rooms_yard;
 mod sandboxed;
+mod search;
 mod seeing;
 mod sight;
 mod speaking;

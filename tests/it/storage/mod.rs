@@ -15,6 +15,7 @@ mod rooms;
 mod runs;
 mod starts;
 pub mod support;
+mod trail;
 mod transitions;
 pub mod tree;
 mod unreachable;
