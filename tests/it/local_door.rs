@@ -16,18 +16,22 @@ fn socket(world: &World) -> PathBuf {
 /// A world with the door open, in which the user of this host is somebody of the team `web`.
 async fn world(plan: Plan, who: impl Fn(&World) -> Option<String>) -> World {
     let mut world = World::prepared(plan).await;
-    let settings = world.ops.read("quarterdeck.toml");
+    open(&world, who(&world).as_deref());
+    world.serve().await;
+    world.gather().await;
     world
-        .ops
-        .file("quarterdeck.toml", &format!("{settings}[local]\nsocket = \"{}\"\n", socket(&world).display()));
-    if let Some(user) = who(&world) {
+}
+
+/// Declares the door, and who the user of this host is.
+fn open(world: &World, who: Option<&str>) {
+    let settings = world.ops.read("quarterdeck.toml");
+    let door = format!("{settings}[local]\nsocket = \"{}\"\n", socket(world).display());
+    world.ops.file("quarterdeck.toml", &door);
+    if let Some(user) = who {
         let team = world.ops.read("teams/web.toml");
         let uid = nix::unistd::getuid();
         world.ops.file("teams/web.toml", &format!("{team}[[local]]\nuid = {uid}\nuser = \"{user}\"\n"));
     }
-    world.serve().await;
-    world.gather().await;
-    world
 }
 
 async fn quarterdeck(world: &World, subcommand: &str, words: &[&str]) -> Output {
@@ -176,4 +180,45 @@ async fn the_socket_is_the_servers_own_users_and_goes_with_it() {
     assert!(!socket(&world).exists());
     let output = quarterdeck(&world, "run", &["help"]).await;
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn where_the_rules_permit_nothing_the_host_may_do_nothing_either() {
+    let mut world = World::prepared(Plan::default()).await;
+    open(&world, Some(&world.bob.id));
+    world.ops.file(
+        "policies/rules.cedar",
+        &format!(
+            "@id(\"reload\") permit (principal == User::\"{}\", action == Action::\"reload\", resource);",
+            world.alice.id
+        ),
+    );
+    world.serve().await;
+    world.gather().await;
+    for line in [&["count", "never"][..], &["deploy", "web", "staging"], &["help"], &["audit"], &["reload"]] {
+        let output = quarterdeck(&world, "run", line).await;
+        assert_eq!(output.status.code(), Some(1), "{line:?}: {}", said(&output));
+    }
+    assert!(world.ops.traced().is_empty(), "{:?}", world.ops.traced());
+    let permitted = "SELECT count(*) FROM entries WHERE kind IN ('command.permitted', 'run.started')";
+    assert_eq!(world.count(permitted).await, 0);
+}
+
+#[tokio::test]
+async fn what_the_rules_do_not_let_its_user_read_is_not_printed_on_the_host_either() {
+    let mut world = World::prepared(Plan::default()).await;
+    open(&world, Some(&world.bob.id));
+    let rules = world.ops.read("policies/rules.cedar");
+    let unread = format!(
+        "@id(\"not-for-bob\") @says(\"Not for bob.\") forbid (principal == User::\"{}\", action == Action::\"read_output\", resource);",
+        world.bob.id
+    );
+    world.ops.file("policies/rules.cedar", &format!("{rules}\n{unread}\n"));
+    world.serve().await;
+    world.gather().await;
+    let output = quarterdeck(&world, "run", &["fail"]).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("exit status 3") && !text.contains("it went wrong"), "{text}");
+    assert!(text.contains("The rules do not let you read what it printed."), "{text}");
 }

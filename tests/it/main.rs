@@ -7,6 +7,7 @@ mod adopting;
 mod adversary;
 mod approvals;
 mod approved_builtins;
+mod approved_starts;
 mod audit_log;
 mod burst;
 mod console;

@@ -223,6 +223,60 @@ async fn it_is_decided_for_those_who_are_there_when_it_is_answered() {
     assert!(world.ask("!slow 0 after").await.body.contains("slept 0"));
 }
 
+/// alice and bob alone, where what `fail` prints goes to alice alone.
+async fn two(plan: Plan) -> World {
+    let mut world = World::prepared(plan).await;
+    let bob = format!(
+        "@id(\"not-for-bob\") @says(\"Not for bob.\") forbid (principal == User::\"{}\", action == Action::\"read_output\", resource);",
+        world.bob.id
+    );
+    world.ops.file("policies/seeing.cedar", &bob);
+    world.serve().await;
+    world.gather().await;
+    world
+}
+
+#[tokio::test]
+async fn a_room_that_was_deleted_or_into_which_somebody_else_came_is_given_up_for_another() {
+    let world = two(Plan::default()).await;
+    world.ask("!fail").await;
+    let first = direct(&world, &world.alice).await;
+    read_there(&world.alice, &first, "it went wrong").await;
+    Person::administrator(&world.lease.homeserver).await.delete_room(&first).await;
+    world.ask("!fail").await;
+    let second = direct(&world, &world.alice).await;
+    assert_ne!(second, first);
+    read_there(&world.alice, &second, "it went wrong").await;
+    // By the homeserver's administrator, or an error of ours: whoever is there, it is not said before them.
+    let path = ["rooms", &second, "invite"];
+    world.as_bot().must("POST", &path, &json!({ "user_id": world.bob.id })).await;
+    world.bob.join(&second).await;
+    world.ask("!fail").await;
+    let third = direct(&world, &world.alice).await;
+    assert!(third != second && third != first);
+    read_there(&world.alice, &third, "it went wrong").await;
+    world.bob.sync(Duration::ZERO).await;
+    assert!(!saw(&world.bob, &second, "it went wrong"), "he came after what was said there before");
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM entries WHERE kind = 'direct.opened' AND body LIKE '%given up%'")
+            .await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn on_a_homeserver_that_encrypts_private_rooms_the_room_with_one_person_is_readable() {
+    let own = crate::harness::OwnHomeserver::up(&["--encrypts", "invite"]);
+    let world = two(Plan { homeserver: Some(own.homeserver.clone()), ..Plan::default() }).await;
+    world.ask("!fail").await;
+    let room = direct(&world, &world.alice).await;
+    read_there(&world.alice, &room, "it went wrong").await;
+    let (status, _) =
+        world.alice.call("GET", &["rooms", &room, "state", "m.room.encryption", ""], &[], None).await;
+    assert_eq!(status, 404, "it is not encrypted");
+}
+
 /// Kills `serve` at `point` while it opens the room with alice alone.
 async fn killed(point: Point) {
     let mut world = world().await;

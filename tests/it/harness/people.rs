@@ -253,8 +253,14 @@ impl Person {
 
     /// Removes an event.
     pub async fn redact(&self, room: &str, event: &str) {
+        self.redacts(room, event).await;
+    }
+
+    /// Removes an event; gives the event that does it.
+    pub async fn redacts(&self, room: &str, event: &str) -> String {
         let transaction = self.transactions.fetch_add(1, Ordering::Relaxed).to_string();
-        self.must("PUT", &["rooms", room, "redact", event, &transaction], &json!({})).await;
+        let done = self.must("PUT", &["rooms", room, "redact", event, &transaction], &json!({})).await;
+        done["event_id"].as_str().unwrap().to_owned()
     }
 
     /// Puts a reaction on an event.
