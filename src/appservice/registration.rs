@@ -291,6 +291,7 @@ mod tests {
             approval_wait: jiff::SignedDuration::from_mins(30),
             approval_remind: jiff::SignedDuration::from_mins(10),
             runs: 32,
+            most: crate::catalogue::MostRuns::default(),
             request_bytes: 1 << 24,
             elevation: jiff::SignedDuration::from_hours(1),
             audit_origin: "example.org/quarterdeck".into(),

@@ -70,6 +70,8 @@ fn why_not(why: &str) -> &str {
         "stale" => "its time was too far from now",
         "membership" => "its sender was not in the room",
         "local" => "no team names that user of the host",
+        "busy" => "its lock was taken",
+        "limit" => "as many ran as may",
         "version" => "that version could not be loaded",
         "struck" => "its sender was taken out of a team",
         "server" => "no team of this room names its sender's server",

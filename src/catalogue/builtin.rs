@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::SignedDuration;
 
-use super::{AUTHORITY, Argument, ArgumentType, Command, Effect, Run, RunKind};
+use super::{AUTHORITY, Argument, ArgumentType, Command, Effect, OnBusy, Run, RunKind};
 
 /// What a request can come to, as searches name it: its states, and `waiting` for all in which it waits.
 pub const OUTCOMES: [&str; 10] = [
@@ -154,6 +154,7 @@ pub fn builtins() -> Vec<Arc<Command>> {
             ],
             &["elevate database 30m the backup hangs"],
         ),
+        builtin("ps", "What runs in this room and what waits, the oldest first", vec![], &["ps"]),
         builtin("ping", "Answers, to show that everything works", vec![], &["ping"]),
     ]
 }
@@ -186,6 +187,7 @@ fn builtin(name: &str, summary: &str, arguments: Vec<Argument>, examples: &[&str
             kind: RunKind::Builtin,
             timeout: SignedDuration::from_mins(1),
             lock: None,
+            on_busy: OnBusy::Queue,
             idempotent: true,
         },
     })

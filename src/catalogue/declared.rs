@@ -321,8 +321,20 @@ pub struct Run {
     pub timeout: SignedDuration,
     /// What must not run twice at once, as a template of its arguments.
     pub lock: Option<String>,
+    /// What becomes of it where the lock is taken. By default it waits.
+    pub on_busy: OnBusy,
     /// Whether it may be started once more when its outcome is unknown.
     pub idempotent: bool,
+}
+
+/// What becomes of a command whose lock is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnBusy {
+    /// It waits for its turn.
+    #[default]
+    Queue,
+    /// It is not run.
+    Refuse,
 }
 
 /// The kinds of executor.

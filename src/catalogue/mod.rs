@@ -24,7 +24,7 @@ mod values;
 
 pub use builtin::{OUTCOMES, builtins};
 pub use declared::{
-    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join, Ops,
+    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join, OnBusy, Ops,
     PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
 };
 pub use http::HttpRun;
@@ -34,7 +34,7 @@ pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, nearest, one_of};
 pub use process::{Limits, ProcessRun};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
-pub use settings::{GitSource, LocalDoor, Settings, WitnessSetting};
+pub use settings::{GitSource, LocalDoor, MostRuns, Settings, WitnessSetting};
 pub use ssh::{SshHost, SshRun};
 pub use values::{Known, WrongValue, boolean, duration};
 

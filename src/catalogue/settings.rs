@@ -54,6 +54,9 @@ pub struct Settings {
     pub approval_remind: SignedDuration,
     /// `[limits] runs`: how many processes may run at once. Default 32.
     pub runs: usize,
+    /// `[limits] runs_per_person`, `runs_per_room`, `runs_in_all`: how many commands may run, or wait to, for one person,
+    /// in one room, and over all instances. No limit by default.
+    pub most: MostRuns,
     /// `[limits] request_bytes`: the largest body accepted over HTTP. Default 16 MiB.
     pub request_bytes: usize,
     /// `[limits] elevation`: how long anybody may be in a team for a while. Default 1 hour.
@@ -70,6 +73,24 @@ pub struct Settings {
     pub local: Option<LocalDoor>,
     /// `[ops]`: where versions of the folder are fetched from. By default the folder itself is read.
     pub git: Option<GitSource>,
+}
+
+/// How many commands may run, or wait to, at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MostRuns {
+    /// Of one person.
+    pub person: Option<i64>,
+    /// In one room.
+    pub room: Option<i64>,
+    /// Over all instances.
+    pub all: Option<i64>,
+}
+
+impl MostRuns {
+    /// Whether there is any limit.
+    pub const fn is_any(&self) -> bool {
+        self.person.is_some() || self.room.is_some() || self.all.is_some()
+    }
 }
 
 /// `[[audit.witness]]`: a witness of the log, as C2SP tlog-witness has it.

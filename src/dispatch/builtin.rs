@@ -5,7 +5,7 @@ use super::{
     answers::PART,
     elevation, explain,
     pipeline::Asked,
-    prove, reload,
+    prove, ps, reload,
     seeing::{WhyPrivate, why_private},
     speech, trail,
 };
@@ -98,6 +98,7 @@ async fn answer(
             Ok(command::commands(ops, asked.room, |command| asked.may_ever(command, now)))
         }
         "ping" => Ok(pong(asked, work, row)),
+        "ps" => ps::ps(asked, work.now()).await,
         "docs" => {
             let words = text("words").unwrap_or_default();
             Ok(knowledge::found(words, &asked.house.storage.find_passages(words, PASSAGES).await?))

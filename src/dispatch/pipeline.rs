@@ -17,11 +17,11 @@ use super::{
     elevation, emergency,
     event::{Incoming, Kind},
     in_force::InForce,
-    local, reload, room_events, running, speech, struck, timer, trail,
+    local, reload, room_events, running, said_of_queue, speech, struck, timer, trail,
 };
 use crate::{
     appservice,
-    catalogue::{Command, Room, RunKind},
+    catalogue::{Command, OnBusy, Room, RunKind},
     command::{self, Parsed, Recognised},
     matrix::render::Loudness,
     model::{Block, Event, Invocation, Message, RequestNumber, Span, State, StateMark},
@@ -359,8 +359,12 @@ impl Asked<'_> {
         let lock = command::lock(&command, &invocation);
         let ops = self.in_force.ops.digest;
         work.permitted(self.number, &permit, &invocation, ops, lock.as_deref()).await?;
+        if let Some(no) = self.over_a_limit(&mut work).await? {
+            self.write_refusal(&mut work, State::Queued, no).await?;
+            return self.house.conclude(work).await;
+        }
         let Some(place) = self.house.take_place() else {
-            self.queue(&mut work, "a free place");
+            self.queue(&mut work, None).await?;
             return self.house.conclude(work).await;
         };
         let about = running::About {
@@ -377,21 +381,43 @@ impl Asked<'_> {
                 running::commit_and_run(self.house, work, pending, about).await
             }
             Start::Busy { lock } => {
-                self.queue(&mut work, &lock);
+                if command.run.on_busy == OnBusy::Refuse {
+                    let ahead = work.ahead(self.number, &self.address.room, &lock).await?;
+                    let no = No::plain("busy", Some(said_of_queue::busy(&lock, &ahead)));
+                    self.write_refusal(&mut work, State::Queued, no).await?;
+                } else {
+                    self.queue(&mut work, Some(&lock)).await?;
+                }
                 self.house.conclude(work).await
             }
         }
     }
 
-    /// Writes that it has to wait, and for what.
-    fn queue(&self, work: &mut Work, lock: &str) {
-        let event = Event::RunQueued { lock: lock.to_owned() };
+    /// Whether as many run as may, for its sender, in its room or in all. What stands here stands until the work's commit:
+    /// others that would start wait for that.
+    pub async fn over_a_limit(&self, work: &mut Work) -> Result<Option<No>, Error> {
+        let most = self.in_force.ops.settings.most;
+        let over = work.over(self.number, (&self.address.room, self.sender), most).await?;
+        let prefix = &self.in_force.ops.settings.prefix;
+        Ok(over.map(|over| No::plain("limit", Some(said_of_queue::over(prefix, over)))))
+    }
+
+    /// Writes that it has to wait, and for what: a lock, or a free place.
+    async fn queue(&self, work: &mut Work, lock: Option<&str>) -> Result<(), Error> {
+        let event = Event::RunQueued { lock: lock.unwrap_or("a free place").to_owned() };
         work.append(Some(self.number), Some(&self.address.room), event);
-        let message = speech::queued(self.number, lock);
+        let message = match lock {
+            Some(lock) => {
+                let ahead = work.ahead(self.number, &self.address.room, lock).await?;
+                said_of_queue::queued(&self.in_force.ops.settings.prefix, self.number, lock, &ahead)
+            }
+            None => said_of_queue::no_place(&self.in_force.ops.settings.prefix, self.number),
+        };
         work.send(self.address.answer(self.number, State::Queued, &message, Loudness::Notice));
         if let Some(mark) = self.address.mark(self.number, StateMark::Waiting) {
             work.send(mark);
         }
+        Ok(())
     }
 }
 

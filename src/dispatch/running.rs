@@ -184,6 +184,10 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
         let row = builtin::row_of(&request);
         return builtin::conclude(&asked, work, &row, permit, &invocation, false).await;
     }
+    if let Some(no) = asked.over_a_limit(&mut work).await? {
+        asked.write_refusal(&mut work, State::Queued, no).await?;
+        return house.conclude(work).await;
+    }
     // Without a free place the work is dropped, and found again when a run has ended.
     let Some(place) = house.take_place() else { return Ok(()) };
     let lock = command::lock(&command, &invocation);

@@ -159,7 +159,7 @@ fn digits(digest: Digest) -> String {
 }
 
 /// A time of day; with its day where that is not today.
-fn time(at: Timestamp, now: Timestamp) -> String {
+pub fn time(at: Timestamp, now: Timestamp) -> String {
     let (at, now) = (at.to_zoned(TimeZone::UTC), now.to_zoned(TimeZone::UTC));
     let format = if at.date() == now.date() { "%H:%M UTC" } else { "%F %H:%M UTC" };
     at.strftime(format).to_string()

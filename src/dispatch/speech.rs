@@ -250,16 +250,6 @@ pub fn not_a_member(room: &Room) -> Message {
     ))])
 }
 
-/// It waits for another run.
-pub fn queued(number: RequestNumber, lock: &str) -> Message {
-    Message::marked(StateMark::Waiting).line([
-        Span::text("Waits until "),
-        Span::code(lock),
-        Span::text(" is free · "),
-        Span::code(number.to_string()),
-    ])
-}
-
 /// The event could not be processed at all.
 pub fn unprocessable() -> Message {
     Message::marked(StateMark::Refused).line([Span::text(

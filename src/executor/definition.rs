@@ -85,6 +85,7 @@ mod tests {
                 })),
                 timeout: SignedDuration::from_secs(1),
                 lock: None,
+                on_busy: crate::catalogue::OnBusy::Queue,
                 idempotent: false,
             },
         }

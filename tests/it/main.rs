@@ -11,6 +11,7 @@ mod approved_starts;
 mod audit_log;
 mod burst;
 mod console;
+mod control;
 mod coverage;
 mod crashes;
 mod docs;

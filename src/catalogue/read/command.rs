@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{References, Source, arguments, confined::confined, http, section::Section, ssh};
 use crate::catalogue::{
-    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, ProcessRun, Run, RunKind, did_you_mean,
+    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
     problems::{Located, Place, Problems},
     template::{Piece, pieces},
@@ -297,10 +297,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
     let limits = file.section("limits", "[run.limits]").map_or_else(Limits::default, read_limits);
     let sandbox = confined(&mut file);
     let timeout = file.duration("timeout").unwrap_or(60);
-    let lock = file.required_lock();
-    if let Some(lock) = &lock {
-        templates.check(lock, "the lock", true);
-    }
+    let (lock, on_busy) = file.lock(templates);
     let idempotent = file.boolean("idempotent").unwrap_or(false);
     file.finish();
     if !known {
@@ -322,6 +319,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
         })),
         timeout: SignedDuration::from_secs(timeout),
         lock: lock.map(|lock| lock.value),
+        on_busy,
         idempotent,
     })
 }
@@ -329,29 +327,41 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
 /// What every kind has, beside its own.
 fn read_rest(mut file: Section<'_>, templates: &Templates<'_>, kind: Option<RunKind>) -> Option<Run> {
     let timeout = file.duration("timeout").unwrap_or(60);
-    let lock = file.required_lock();
-    if let Some(lock) = &lock {
-        templates.check(lock, "the lock", true);
-    }
+    let (lock, on_busy) = file.lock(templates);
     let idempotent = file.boolean("idempotent").unwrap_or(false);
     file.finish();
     Some(Run {
         kind: kind?,
         timeout: SignedDuration::from_secs(timeout),
         lock: lock.map(|lock| lock.value),
+        on_busy,
         idempotent,
     })
 }
 
 impl Section<'_> {
-    /// `lock`, where it is given not an empty text.
-    fn required_lock(&mut self) -> Option<Located<String>> {
-        let lock = self.text("lock")?;
-        if lock.value.trim().is_empty() {
-            self.wrong(&lock.place, "the lock has no name", "Write lock = \"deploy-{env}\", or remove it.");
-            return None;
+    /// `lock`, where it is given not an empty text, and `on_busy`, which needs one.
+    fn lock(&mut self, templates: &Templates<'_>) -> (Option<Located<String>>, OnBusy) {
+        let lock = self.text("lock").filter(|lock| {
+            let named = !lock.value.trim().is_empty();
+            if named {
+                templates.check(lock, "the lock", true);
+            } else {
+                self.wrong(&lock.place, "the lock has no name", "Write lock = \"deploy-{env}\", or remove it.");
+            }
+            named
+        });
+        let said = self.text("on_busy");
+        let words = [("queue", OnBusy::Queue), ("refuse", OnBusy::Refuse)];
+        let on_busy = self.word("on_busy", &words).unwrap_or_default();
+        if let Some(said) = said.filter(|_| lock.is_none()) {
+            self.wrong(
+                &said.place,
+                "on_busy says what becomes of it while its lock is taken, and it has no lock",
+                "Add lock = \"...\", or remove on_busy.",
+            );
         }
-        Some(lock)
+        (lock, on_busy)
     }
 }
 

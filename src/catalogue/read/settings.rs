@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Source, doors, section::Section};
 use crate::catalogue::{
-    Settings,
+    MostRuns, Settings,
     problems::{Located, Place, Problems},
 };
 
@@ -80,13 +80,19 @@ pub(in crate::catalogue) fn settings(
     }
 
     let (mut stale_after, mut absence, mut grace) = (None, None, None);
-    let (mut runs, mut request_bytes) = (None, None);
+    let (mut runs, mut request_bytes, mut most) = (None, None, MostRuns::default());
     let (mut keep_event_days, mut elevation) = (None, None);
     if let Some(mut limits) = file.section("limits", "[limits]") {
         stale_after = limits.duration("stale_after");
         absence = limits.duration("absence");
         grace = limits.duration("grace");
         runs = limits.integer("runs", 1, 10_000);
+        let mut most_of = |key| limits.integer(key, 1, 10_000).map(|most| most.value);
+        most = MostRuns {
+            person: most_of("runs_per_person"),
+            room: most_of("runs_per_room"),
+            all: most_of("runs_in_all"),
+        };
         keep_event_days = limits.integer("keep_event_days", 2, 3_650);
         request_bytes = limits.bytes("request_bytes");
         elevation = limits.duration("elevation");
@@ -166,6 +172,7 @@ pub(in crate::catalogue) fn settings(
         approval_wait: SignedDuration::from_secs(approval_wait.unwrap_or(30 * 60)),
         approval_remind: SignedDuration::from_secs(approval_remind.unwrap_or(10 * 60)),
         runs: runs.and_then(|runs| usize::try_from(runs.value).ok()).unwrap_or(32),
+        most,
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),
         elevation: SignedDuration::from_secs(elevation.unwrap_or(3600)),
         audit_key,

@@ -11,7 +11,7 @@ use ruma::{OwnedUserId, UserId, user_id};
 
 use crate::{
     catalogue::{
-        Answers, Argument, ArgumentType, Command, Criticality, Effect, Join, Limits, Mistake, Ops,
+        Answers, Argument, ArgumentType, Command, Criticality, Effect, Join, Limits, Mistake, OnBusy, Ops,
         PolicyFile, ProcessRun, Room, Run, RunKind, Settings, System, Team, builtins,
     },
     model::{Digest, Invocation, Value},
@@ -167,6 +167,7 @@ fn settings() -> Settings {
         approval_wait: SignedDuration::from_mins(30),
         approval_remind: SignedDuration::from_mins(10),
         runs: 32,
+        most: crate::catalogue::MostRuns::default(),
         request_bytes: 1 << 24,
         elevation: SignedDuration::from_hours(1),
         audit_origin: "example.org/quarterdeck".into(),
@@ -243,6 +244,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
             })),
             timeout: SignedDuration::from_mins(1),
             lock: None,
+            on_busy: OnBusy::Queue,
             idempotent: false,
         },
     })

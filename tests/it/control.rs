@@ -1,0 +1,135 @@
+//! What runs and what waits: locks and the place in their queue, limits, and what `!ps` shows to whom.
+
+use crate::harness::{Plan, World};
+
+/// Waits for the answer to a command that says so.
+async fn says(world: &World, event: &str, words: &str) -> String {
+    let body = |event: &serde_json::Value| event["content"]["body"].as_str().unwrap_or_default().to_owned();
+    body(&world.alice.answer_that(&world.bot(), event, |event| body(event).contains(words)).await)
+}
+
+#[tokio::test]
+async fn what_waits_for_a_lock_is_told_its_place_and_ps_shows_all_of_it() {
+    let world = World::start().await;
+    let first = world.alice.say(&world.room, "!slow 60 first").await;
+    world.started("first begins").await;
+    let second = world.bob.say(&world.room, "!slow 0 second").await;
+    let told = says(&world, &second, "place 1").await;
+    let running = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    assert!(told.contains(&format!("`slow` is free, which `{running}` has")), "{told}");
+    let third = world.alice.say(&world.room, "!slow 0 third").await;
+    says(&world, &third, "place 2").await;
+
+    let shown = world.ask_as(&world.bob, "!ps").await.body;
+    let lines: Vec<_> = shown.lines().collect();
+    assert!(lines[0].contains("!slow 60 first") && lines[0].contains("runs for"), "{shown}");
+    assert!(lines[1].contains("!slow 0 second") && lines[1].contains("place 1"), "{shown}");
+    assert!(lines[1].contains(&world.bob.id), "{shown}");
+    assert!(lines[2].contains("!slow 0 third") && lines[2].contains("place 2"), "{shown}");
+
+    world.ask(&format!("!cancel {running}")).await;
+    for (event, state) in [(&first, "cancelled"), (&second, "succeeded"), (&third, "succeeded")] {
+        assert_eq!(world.alice.outcome(&world.bot(), event).await.state, state);
+    }
+    assert_eq!(world.ask("!ps").await.body, "Nothing runs here, and nothing waits.");
+}
+
+#[tokio::test]
+async fn ps_speaks_to_nobody_of_what_they_could_never_run() {
+    let world = World::changed(|ops| {
+        ops.command("quiet", "danger", "", "echo quiet >> \"$TRACE\"; sleep 60");
+        let room = ops.read("rooms/deploy.toml").replace("commands = [", "commands = [\"quiet\", ");
+        ops.file("rooms/deploy.toml", &room);
+        ops.file(
+            "policies/quiet.cedar",
+            "@id(\"quiet\")\npermit (principal in Team::\"leads\", action == Action::\"quiet\", resource);\n",
+        );
+    })
+    .await;
+    let quiet = world.alice.say(&world.room, "!quiet").await;
+    world.started("quiet").await;
+    assert!(world.ask("!ps").await.body.contains("!quiet"), "who may run it sees that it runs");
+    assert_eq!(world.ask_as(&world.bob, "!ps").await.body, "Nothing runs here, and nothing waits.");
+    let number = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    world.ask(&format!("!cancel {number}")).await;
+    assert_eq!(world.alice.outcome(&world.bot(), &quiet).await.state, "cancelled");
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_wait_is_not_run_while_its_lock_is_taken() {
+    let world = World::changed(|ops| {
+        let slow = ops.read("commands/slow.toml") + "on_busy = \"refuse\"\n";
+        ops.file("commands/slow.toml", &slow);
+    })
+    .await;
+    let first = world.alice.say(&world.room, "!slow 60 first").await;
+    world.started("first begins").await;
+    let running = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    let second = world.ask_as(&world.bob, "!slow 0 second").await;
+    assert_eq!(second.state, "refused");
+    assert!(second.body.contains(&format!("`slow` is taken by `{running}`")), "{}", second.body);
+    assert_eq!(world.why_refused_number(second.number).await, "busy");
+    world.ask(&format!("!cancel {running}")).await;
+    assert_eq!(world.alice.outcome(&world.bot(), &first).await.state, "cancelled");
+    assert_eq!(world.ask("!slow 0 third").await.state, "succeeded", "the lock is free again");
+    assert_eq!(world.ops.counted("second begins"), 0);
+}
+
+#[tokio::test]
+async fn nobody_has_more_running_or_waiting_than_the_limit() {
+    let world = World::with(Plan { limits: "runs_per_person = 2", ..Plan::default() }).await;
+    let first = world.alice.say(&world.room, "!slow 60 first").await;
+    world.started("first begins").await;
+    let running = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    let second = world.alice.say(&world.room, "!slow 0 second").await;
+    says(&world, &second, "place 1").await;
+    let third = world.ask("!count third").await;
+    assert_eq!(third.state, "refused");
+    assert!(third.body.contains("2 of yours may run or wait to at once"), "{}", third.body);
+    assert_eq!(world.why_refused_number(third.number).await, "limit");
+    assert_eq!(world.ask_as(&world.bob, "!count bobs").await.state, "succeeded", "it is nobody else's limit");
+    assert_eq!(world.ask("!ping").await.state, "succeeded", "what Quarterdeck answers itself does not count");
+    world.ask(&format!("!cancel {running}")).await;
+    for (event, state) in [(&first, "cancelled"), (&second, "succeeded")] {
+        assert_eq!(world.alice.outcome(&world.bot(), event).await.state, state);
+    }
+    assert_eq!(world.ask("!count fourth").await.state, "succeeded");
+    assert_eq!(world.ops.counted("third"), 0);
+}
+
+#[tokio::test]
+async fn two_instances_together_never_start_more_than_the_limit() {
+    let mut world = World::prepared(Plan { limits: "runs_in_all = 2", ..Plan::default() }).await;
+    world.ops.command(
+        "fail",
+        "read",
+        "",
+        "echo begins >> \"$TRACE\"; sleep 1; echo ends >> \"$TRACE\"",
+    );
+    world.serve().await;
+    world.gather().await;
+    let mut second = world.second().await;
+    let mut events = Vec::new();
+    for _ in 0..6 {
+        let (alices, bobs) =
+            tokio::join!(world.alice.say(&world.room, "!fail"), world.bob.say(&world.room, "!fail"));
+        events.extend([alices, bobs]);
+    }
+    let mut ran = 0;
+    for event in &events {
+        let outcome = world.alice.outcome(&world.bot(), event).await;
+        match outcome.state.as_str() {
+            "succeeded" => ran += 1,
+            state => assert_eq!(state, "refused", "{}", outcome.body),
+        }
+    }
+    let traced = world.ops.traced();
+    let mut at_once = 0_i32;
+    for line in &traced {
+        at_once += if line == "begins" { 1 } else { -1 };
+        assert!(at_once <= 2, "{traced:?}");
+    }
+    assert!((2..12).contains(&ran), "some ran, and some found the limit reached: {ran}");
+    assert_eq!(world.ops.counted("begins"), ran);
+    second.stop().await;
+}
