@@ -24,8 +24,8 @@ mod values;
 
 pub use builtin::{OUTCOMES, builtins};
 pub use declared::{
-    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join, OnBusy, Ops,
-    PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
+    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join,
+    OnBusy, Ops, PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
 };
 pub use http::HttpRun;
 pub use links::is_subject;

@@ -6,8 +6,11 @@ use serde_json::json;
 use super::speech;
 use crate::{
     catalogue::Answers,
-    matrix::render::{self, Loudness, Placement, REDACTION},
-    model::{Message, RequestNumber, State, StateMark},
+    matrix::{
+        Passing,
+        render::{self, Loudness, Placement, REDACTION},
+    },
+    model::{AttemptId, Message, RequestNumber, State, StateMark},
     storage::{File, OutboxDraft, Request, To},
 };
 
@@ -161,6 +164,37 @@ impl Address {
             draft.to = To::Person(self.sender.clone());
         }
         drafts
+    }
+
+    /// The step key of the message that shows what a run prints as it comes.
+    pub fn live_step(number: RequestNumber) -> String {
+        format!("request/{number}/live")
+    }
+
+    /// The message that shows what a run prints as it comes: without any of it, because it is sent whenever that can be.
+    pub fn live(&self, number: RequestNumber, message: &Message) -> OutboxDraft {
+        self.note(Self::live_step(number), Some(number), message)
+    }
+
+    /// An edit of that message, in passing: the `count`th.
+    pub fn live_edit(
+        &self,
+        (number, attempt): (RequestNumber, AttemptId),
+        count: u64,
+        message: &Message,
+    ) -> Passing {
+        let original = Self::live_step(number);
+        let step = format!("{original}/{count}");
+        let content = render::message(message, &self.place, &[], Loudness::Notice, &step);
+        Passing { number, attempt, room: self.room.clone(), original, step, content }
+    }
+
+    /// The last edit of that message, which shows nothing any more of what was printed. It goes out before the answer.
+    pub fn live_end(&self, number: RequestNumber, message: &Message) -> OutboxDraft {
+        let step = format!("{}/end", Self::live_step(number));
+        let content = render::message(message, &self.place, &[], Loudness::Notice, &step);
+        let content = render::edit_of(&Self::live_step(number), content);
+        self.draft(step, Some(number), "m.room.message", content, None)
     }
 
     /// A line in the main timeline, for those whose client hides threads. Nothing where the answer is there itself.

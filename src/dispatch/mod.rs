@@ -21,6 +21,7 @@ mod emergency;
 mod event;
 mod explain;
 mod in_force;
+mod live;
 pub mod local;
 mod may;
 mod outcome;

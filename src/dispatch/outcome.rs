@@ -8,6 +8,7 @@ use super::{
     answers::Address,
     dispatcher::House,
     elevation,
+    live::{self, Shown},
     running::About,
     seeing::{Decided, Output, Sees},
     speech,
@@ -35,8 +36,8 @@ pub struct Ended<'a> {
     pub ran: &'a Ran,
     /// What its answer needs.
     pub about: &'a About,
-    /// Whether its message has the mark that it runs.
-    pub marked: bool,
+    /// What was shown of it while it ran.
+    pub shown: Shown,
 }
 
 impl Ended<'_> {
@@ -126,7 +127,10 @@ impl Ended<'_> {
             let line = speech::in_the_timeline(&address.sender, command, &headline);
             drafts.extend(address.timeline(number, &line));
         }
-        if self.marked
+        if self.shown.live {
+            drafts.insert(0, address.live_end(number, &live::ended(number, command, outcome)));
+        }
+        if self.shown.marked
             && let Some(mark) = message.mark
         {
             drafts.extend(address.end_mark(number, mark));

@@ -14,8 +14,7 @@ pub async fn ps(asked: &Asked<'_>, now: Timestamp) -> Result<Message, Error> {
     // What somebody could neither run nor have approved is not spoken of to them; what is their own is.
     let may_know = |one: &&Unended| {
         let command = ops.commands.get(&one.invocation.command);
-        one.sender == asked.sender
-            || command.is_some_and(|command| asked.may_ever(command, now) != May::Not)
+        one.sender == asked.sender || command.is_some_and(|command| asked.may_ever(command, now) != May::Not)
     };
     let shown: Vec<_> = unended.iter().filter(may_know).collect();
     Ok(said_of_queue::ps(&ops.settings.prefix, &shown, now))

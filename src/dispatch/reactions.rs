@@ -55,10 +55,11 @@ pub async fn process(
     if key != YES && !NO.contains(&key) {
         return Ok(());
     }
-    let (number, round) = match work.prompt(&incoming.room_id, target).await? {
-        Prompt::Sent { number, round } => (number, round),
+    let (number, round, live) = match work.prompt(&incoming.room_id, target).await? {
+        Prompt::Sent { number, round } => (number, round, false),
+        Prompt::Live(number) if key != YES => (number, 0, true),
         Prompt::PerhapsOnItsWay => return later(work, place.row).await,
-        Prompt::None => return Ok(()),
+        Prompt::Live(_) | Prompt::None => return Ok(()),
     };
     let docket = match Docket::find(place.in_force, work, &incoming.room_id, number).await? {
         Found::There(docket) => docket,
@@ -80,6 +81,8 @@ pub async fn process(
         } else {
             approve::approve(house, &mut asked, work, &docket, &word).await?
         }
+    } else if live {
+        deny::cancel(&asked, work, &docket, &word).await?
     } else if docket.request.state == State::Running {
         return Ok(());
     } else if by_requester {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::{
     answers::Address,
     dispatcher::House,
-    outcome,
+    live, outcome,
     seeing::{Decided, Output, Sees},
     speech,
 };
 use crate::{
     catalogue::Answers,
-    matrix::render::Loudness,
+    matrix::render::{Loudness, as_plain},
     model::{Ending, Message, Outcome, OutputSummary, State, StateMark},
     storage::{Error, Finished, InterruptedRun, Request, Said, Telling},
 };
@@ -72,11 +72,12 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     let room = key.and_then(|key| in_force.ops.rooms.get(&key));
     let address = Address::of_request(&run.request, room.map_or(Answers::Thread, |room| room.answers));
     let prefix = &in_force.ops.settings.prefix;
-    let in_words =
-        |kept: &[u8]| speech::interrupted(prefix, number, command, String::from_utf8_lossy(kept).trim_end());
+    let in_words = |kept: &[u8]| speech::interrupted(prefix, number, command, as_plain(kept).trim_end());
     // If it was marked as running, that mark goes.
     let running = Address::mark_step(number, StateMark::Running);
     let marked = house.storage.said(&running).await? != Said::Never;
+    // And what showed it as running says so no longer.
+    let live = house.storage.said(&Address::live_step(number)).await? != Said::Never;
     let mut finished = Finished::OthersAreThere;
     for last in [false, false, false, true] {
         let decided = who_sees(house, &run.request, &kept, last).await?;
@@ -88,6 +89,9 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
             let asked = run.request.invocation.iter().map(|it| outcome::asked(prefix, it));
             let message = asked.fold(in_words(&kept), Message::line);
             drafts.extend(address.private(number, State::Interrupted, &message, Loudness::Text, None));
+        }
+        if live {
+            drafts.insert(0, address.live_end(number, &live::lost(number, command)));
         }
         if marked && let Some(mark) = message.mark {
             drafts.extend(address.end_mark(number, mark));

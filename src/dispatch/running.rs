@@ -10,6 +10,7 @@ use super::{
     builtin,
     dispatcher::{House, caught},
     emergency,
+    live::{Live, Of, Showing, Shown},
     outcome::{self, Ended, Recorded},
     pipeline::{Asked, Granted, No},
     room_events::GIVEN_UP,
@@ -19,17 +20,15 @@ use super::{
 use crate::{
     catalogue::{Answers, Ops, Room, RunKind},
     command::{self, Line},
-    executor::{NoSink, Poised, Ran},
+    executor::{Poised, Ran},
     matrix::render::Loudness,
-    model::{
-        Ending, Event, Invocation, Outcome, OutputSummary, RequestNumber, SignedDuration, State, StateMark,
-    },
+    model::{Ending, Event, Invocation, Outcome, OutputSummary, SignedDuration, State},
     policy::Decision,
     storage::{Error, Membership, PendingWarrant, Request, Start, Started, Warrant, Work},
 };
 
-/// How long a run may take before a mark on its command says that it runs.
-const A_MOMENT: Duration = Duration::from_secs(2);
+/// How long a run may take before a mark on its command, and what it prints, show that it runs.
+pub const A_MOMENT: Duration = Duration::from_secs(2);
 /// How long a request may wait for its lock or a place: who asked for it an hour ago no longer looks.
 const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
 /// How long what nobody waits for waits after an answer.
@@ -217,24 +216,30 @@ async fn run(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, about:
     let (number, command) = (warrant.number(), Arc::clone(warrant.command()));
     let invocation = warrant.invocation().clone();
     let cancel = house.runs.cancel_token(number);
-    let marked = {
-        let running = house.executor.run(warrant, poised, cancel, &NoSink);
+    let live = Arc::new(Live::default());
+    let mut showing = None;
+    let ran = {
+        let attempt = warrant.attempt();
+        let running = house.executor.run(warrant, poised, cancel, &*live);
         tokio::pin!(running);
-        let (mut long, mut marked) = (false, false);
         loop {
             tokio::select! {
-                ran = &mut running => break (ran, marked),
-                () = tokio::time::sleep(A_MOMENT), if !long => {
-                    long = true;
-                    marked = say_that_it_runs(&house, number, &about.address).await;
+                ran = &mut running => break ran,
+                () = tokio::time::sleep(A_MOMENT), if showing.is_none() => {
+                    let of = Of::new((number, attempt), &command, &invocation, &about);
+                    showing = Some(Showing::begin(&house, &live, of));
                 }
             }
         }
     };
-    let (ran, marked) = marked;
+    let shown = match showing {
+        Some(showing) => showing.end().await,
+        None => Shown::default(),
+    };
+    house.outbox.pass_over(number);
     let stopped_by = house.runs.forget(number);
     let about = About { stopped_by, ..about };
-    let ended = Ended { command: &command, invocation: &invocation, ran: &ran, about: &about, marked };
+    let ended = Ended { command: &command, invocation: &invocation, ran: &ran, about: &about, shown };
     let recorded = ended.tell(&house).await;
     let others_may_wait = command.run.lock.is_some() || house.is_full();
     drop(about.place);
@@ -258,22 +263,6 @@ async fn tidy(house: Arc<House>, ran: Ran) {
     });
     // A panic in there has been told, and costs a folder.
     let _ = tidied.await;
-}
-
-/// Puts the mark of a running command on its message, and says whether it did. Decoration: where it fails, nothing is
-/// lost, and nothing is to be taken back.
-async fn say_that_it_runs(house: &House, number: RequestNumber, address: &Address) -> bool {
-    let Some(mark) = address.mark(number, StateMark::Running) else { return false };
-    match house.storage.say(vec![mark]).await {
-        Ok(messages) => {
-            house.outbox.hand(messages);
-            true
-        }
-        Err(error) => {
-            tracing::warn!(%number, %error, "could not mark a running command");
-            false
-        }
-    }
 }
 
 impl No {

@@ -50,7 +50,9 @@ pub fn over(prefix: &str, over: Reached) -> Message {
     };
     Message::marked(StateMark::Refused).line([
         Span::strong("Not run."),
-        Span::text(format!(" {most} {whose} may run or wait to at once, and as many do. Send it again when one has ended: ")),
+        Span::text(format!(
+            " {most} {whose} may run or wait to at once, and as many do. Send it again when one has ended: "
+        )),
         Span::code(format!("{prefix}ps")),
     ])
 }
@@ -91,8 +93,7 @@ pub fn ps(prefix: &str, unended: &[&Unended], now: Timestamp) -> Message {
         }
         line
     });
-    Message::plain().list(items.collect()).line([
-        Span::text("To stop one or drop it: "),
-        Span::code(format!("{prefix}cancel NUMBER")),
-    ])
+    Message::plain()
+        .list(items.collect())
+        .line([Span::text("To stop one or drop it: "), Span::code(format!("{prefix}cancel NUMBER"))])
 }

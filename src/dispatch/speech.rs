@@ -7,7 +7,7 @@ use ruma::UserId;
 
 use crate::{
     catalogue::{Command, Effect, Room, Team},
-    matrix::render::preview,
+    matrix::render::{as_plain, preview},
     model::{Block, Ending, Invocation, Message, Outcome, RequestNumber, Span, StateMark},
     policy::{Refusal, Why},
 };
@@ -36,7 +36,7 @@ pub fn outcome(
     outcome: &Outcome,
     kept: &[u8],
 ) -> Message {
-    let output = String::from_utf8_lossy(kept);
+    let output = as_plain(kept);
     let output = output.trim_end();
     let tail = [Span::text(format!(" · {} · ", took(outcome.took_ms))), Span::code(number.to_string())];
     let name = &command.name;

@@ -9,4 +9,4 @@ pub mod render;
 pub mod rooms;
 
 pub use homeserver::{Error, Homeserver};
-pub use outbox::Outbox;
+pub use outbox::{Outbox, Passing};

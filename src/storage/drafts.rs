@@ -112,9 +112,14 @@ impl OutboxDraft {
     /// cannot be opened for somebody holds up nothing else.
     pub(super) fn lane(&self) -> String {
         match (&self.to, self.request) {
-            (To::Room(_), Some(number)) => format!("request {number}"),
+            (To::Room(_), Some(number)) => Self::lane_of(number),
             (to, _) => to.to_string(),
         }
+    }
+
+    /// The lane of what is said of a request in its room.
+    pub fn lane_of(number: RequestNumber) -> String {
+        format!("request {number}")
     }
 }
 

@@ -133,7 +133,8 @@ impl Storage {
                 Ok(Unended {
                     number: RequestNumber(row.number),
                     state: row.state.parse().map_err(unreadable)?,
-                    sender: OwnedUserId::try_from(row.sender).map_err(|error| unreadable(error.to_string()))?,
+                    sender: OwnedUserId::try_from(row.sender)
+                        .map_err(|error| unreadable(error.to_string()))?,
                     invocation: serde_json::from_slice(&row.invocation)
                         .map_err(|error| unreadable(error.to_string()))?,
                     lock: row.lock.map(|lock| (lock, row.before)),

@@ -62,6 +62,8 @@ pub enum Prompt {
         /// Which of its prompts.
         round: i32,
     },
+    /// We sent it, to show this request as it runs.
+    Live(RequestNumber),
     /// We do not know it, but a prompt of this room is on its way, and may have been seen before we heard of it.
     PerhapsOnItsWay,
     /// It is none of ours.
@@ -264,8 +266,12 @@ impl Work {
     pub async fn prompt(&mut self, room: &RoomId, event: &EventId) -> Result<Prompt, Error> {
         const DOING: &str = "looking up a prompt";
         let step = sqlx::query_scalar!(
-            "SELECT step FROM outbox
-             WHERE event_id = $1 AND room_id = $2 AND event_id IS NOT NULL AND step LIKE 'request/%/prompt/%'",
+            r#"SELECT step AS "step!" FROM outbox
+               WHERE event_id = $1 AND room_id = $2 AND event_id IS NOT NULL AND step LIKE 'request/%/prompt/%'
+               -- By an index of its own.
+               UNION ALL
+               SELECT step FROM outbox
+               WHERE event_id = $1 AND room_id = $2 AND event_id IS NOT NULL AND step LIKE 'request/%/live'"#,
             event.as_str(),
             room.as_str(),
         )
@@ -273,6 +279,10 @@ impl Work {
         .await
         .doing(DOING)?;
         if let Some(step) = step {
+            let live = step.strip_prefix("request/").and_then(|step| step.strip_suffix("/live"));
+            if let Some(number) = live.and_then(|number| number.parse().ok()) {
+                return Ok(Prompt::Live(RequestNumber(number)));
+            }
             // `request/482/prompt/1`, and more where it was shown once more.
             let mut parts = step.split('/').skip(1).step_by(2).map_while(|part| part.parse::<i64>().ok());
             let found = parts.next().zip(parts.next().and_then(|round| i32::try_from(round).ok()));
@@ -284,7 +294,8 @@ impl Work {
         let on_its_way = sqlx::query_scalar!(
             r#"SELECT EXISTS (
                 SELECT FROM outbox
-                WHERE state = 'waiting' AND room_id = $1 AND step LIKE 'request/%/prompt/%'
+                WHERE state = 'waiting' AND room_id = $1
+                  AND (step LIKE 'request/%/prompt/%' OR step LIKE 'request/%/live')
             ) AS "on_its_way!""#,
             room.as_str()
         )

@@ -22,10 +22,10 @@ async fn what_waits_for_a_lock_is_told_its_place_and_ps_shows_all_of_it() {
 
     let shown = world.ask_as(&world.bob, "!ps").await.body;
     let lines: Vec<_> = shown.lines().collect();
-    assert!(lines[0].contains("!slow 60 first") && lines[0].contains("runs for"), "{shown}");
-    assert!(lines[1].contains("!slow 0 second") && lines[1].contains("place 1"), "{shown}");
+    assert!(lines[0].contains("!slow --seconds 60 --word first") && lines[0].contains("runs for"), "{shown}");
+    assert!(lines[1].contains("!slow --seconds 0 --word second") && lines[1].contains("place 1"), "{shown}");
     assert!(lines[1].contains(&world.bob.id), "{shown}");
-    assert!(lines[2].contains("!slow 0 third") && lines[2].contains("place 2"), "{shown}");
+    assert!(lines[2].contains("!slow --seconds 0 --word third") && lines[2].contains("place 2"), "{shown}");
 
     world.ask(&format!("!cancel {running}")).await;
     for (event, state) in [(&first, "cancelled"), (&second, "succeeded"), (&third, "succeeded")] {
@@ -100,12 +100,7 @@ async fn nobody_has_more_running_or_waiting_than_the_limit() {
 #[tokio::test]
 async fn two_instances_together_never_start_more_than_the_limit() {
     let mut world = World::prepared(Plan { limits: "runs_in_all = 2", ..Plan::default() }).await;
-    world.ops.command(
-        "fail",
-        "read",
-        "",
-        "echo begins >> \"$TRACE\"; sleep 1; echo ends >> \"$TRACE\"",
-    );
+    world.ops.command("fail", "read", "", "echo begins >> \"$TRACE\"; sleep 1; echo ends >> \"$TRACE\"");
     world.serve().await;
     world.gather().await;
     let mut second = world.second().await;

@@ -101,7 +101,9 @@ fn what_work_can_do_for_somebody_takes_the_permit_that_a_decision_gave() {
                 &[
                     "approvals",
                     "approval_by_event",
+                    "ahead",
                     "joined",
+                    "over",
                     "prompt",
                     "request_by_event",
                     "request_by_number",

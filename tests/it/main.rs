@@ -27,6 +27,7 @@ mod harness;
 mod identity;
 mod import;
 mod install;
+mod live;
 mod local_door;
 mod log_checked;
 mod log_tree;

@@ -33,6 +33,8 @@ class Line:
     why: str = ""
     approved_by: Person | None = None
     """Who lets it run by a reaction to what it asks for, where it waits."""
+    stopped_by: Person | None = None
+    """Who stops it by a reaction, once what it prints is seen."""
     answer: str = field(default="", init=False)
 
 
@@ -57,6 +59,13 @@ class Session:
         _out(f"  {_strong(line.who.user)}  {line.text}" + (f"      {_faint(line.why)}" if line.why else ""))
         began = time.monotonic()
         event = client.send(self._rooms[line.room], line.text)
+        if line.stopped_by:
+            live = client.wait_for(self._is_live, line.seconds)
+            if live is None:
+                self._note(line, f"nothing was seen of it within {line.seconds:.0f} s while it ran")
+                return
+            self._show({"content": live["content"]["m.new_content"]}, began)
+            self._react(line.stopped_by, line.room, live["content"]["m.relates_to"]["event_id"], "🛑", "it takes too long")
         seen = client.wait_for(lambda one: self._answers(one, event), line.seconds)
         if seen is None:
             self._note(line, f"no answer within {line.seconds:.0f} s")
@@ -64,7 +73,7 @@ class Session:
         self._show(seen, began)
         if line.approved_by:
             began = time.monotonic()
-            self._approve(line.approved_by, line.room, seen["event_id"])
+            self._react(line.approved_by, line.room, seen["event_id"], "✅", "a second person, from a phone")
             seen = client.wait_for(lambda one: self._answers(one, event) and self._ends(one, began), line.seconds)
             if seen is None:
                 self._note(line, f"no outcome within {line.seconds:.0f} s of its approval")
@@ -80,11 +89,17 @@ class Session:
         if trouble:
             self._note(line, trouble)
 
-    def _approve(self, person: Person, room: str, prompt: str) -> None:
-        """Reacts to a prompt, as a thumb on a phone does."""
-        _out(f"  {_strong(person.user)}  [✅]      {_faint('a second person, from a phone')}")
-        relation = {"rel_type": "m.annotation", "event_id": prompt, "key": "✅"}
+    def _react(self, person: Person, room: str, to: str, key: str, why: str) -> None:
+        """Reacts to a message, as a thumb on a phone does."""
+        _out(f"  {_strong(person.user)}  [{key}]      {_faint(why)}")
+        relation = {"rel_type": "m.annotation", "event_id": to, "key": key}
         person.client.send_event(self._rooms[room], "m.reaction", {"m.relates_to": relation})
+
+    def _is_live(self, event: dict[str, Any]) -> bool:
+        """Whether it shows what a run prints while it runs."""
+        content = event.get("content", {})
+        step = str(content.get("org.quarterdeck.step", ""))
+        return event["sender"] == self._bot and "/live/" in step and "m.new_content" in content
 
     def _ends(self, event: dict[str, Any], began: float) -> bool:
         """Whether it tells the end of a request; what is said on the way is shown."""
@@ -133,12 +148,14 @@ def example(people: dict[str, Person], state: Path) -> list[Line]:
         Line(bob, "deploy", "!web-status web", "✅", (str(current),), why="what there is"),
         Line(alice, "deploy", f"!deploy web staging {new}", "✅", (f"web@staging is at {new}",), _serves(state, "web@staging", new), why="a success"),
         Line(bob, "deploy", "!probe web staging --for 4s", "✅", ("web@staging was healthy",), why="a long one"),
+        Line(bob, "deploy", "!probe web staging --for 60s", "🛑", ("Stopped by", alice.user), why="its output as it comes, and somebody stops it", stopped_by=alice),
         Line(bob, "deploy", f"!deploy web production {new}", "⛔", ("production-is-for-leads",), why="a refusal"),
         Line(bob, "deploy", f"!why deploy web production {new}", "", ("production-is-for-leads",), why="what the rules say of it"),
         _release(alice, bob, state, new),
         Line(alice, "deploy", f"!depoly web staging {new}", "", ("Did you mean", "deploy web staging"), why="a typing error"),
         Line(alice, "deploy", "!deploy web staging v1.5.0", "❌", ("still serves",), _serves(state, "web@staging", new), why="a failure"),
         Line(alice, "database", "!db-backup before-lunch --keep 3", "✅", ("before-lunch.dump",), why="a backup of the demo's own database"),
+        Line(alice, "database", "!db-address", "✅", ("[secret backup-database-url]",), why="a program prints its secret"),
     ]
     if "carol" in people:
         carol = people["carol"]

@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 
 use super::{References, Source, arguments, confined::confined, http, section::Section, ssh};
 use crate::catalogue::{
-    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind, did_you_mean,
+    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind,
+    did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
     problems::{Located, Place, Problems},
     template::{Piece, pieces},
@@ -347,7 +348,11 @@ impl Section<'_> {
             if named {
                 templates.check(lock, "the lock", true);
             } else {
-                self.wrong(&lock.place, "the lock has no name", "Write lock = \"deploy-{env}\", or remove it.");
+                self.wrong(
+                    &lock.place,
+                    "the lock has no name",
+                    "Write lock = \"deploy-{env}\", or remove it.",
+                );
             }
             named
         });

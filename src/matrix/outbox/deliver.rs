@@ -10,7 +10,7 @@ use super::{Delivered, Shared, search};
 use crate::{
     matrix::{
         Error,
-        render::{REDACTION, STEP_TO_REDACT},
+        render::{self, STEP_TO_EDIT, STEP_TO_REDACT},
         rooms::{self, Unopened},
     },
     model::{Digest, SignedDuration, fault::Point},
@@ -38,9 +38,14 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow, is_last: bool) 
         .with_max_times(TRIES)
         .build();
     let mut tried = false;
-    if row.draft.kind == REDACTION {
-        match until_said(shared, &mut row).await {
-            Target::Known => {}
+    if let Some(key) =
+        [STEP_TO_REDACT, STEP_TO_EDIT].into_iter().find(|key| row.draft.content[*key].is_string())
+    {
+        match until_said(shared, &row, key).await {
+            Target::Known(event) if key == STEP_TO_REDACT => {
+                row.draft.content["redacts"] = Value::from(event.as_str());
+            }
+            Target::Known(event) => row.draft.content = render::edit(&event, &row.draft.content),
             Target::Nothing => return Delivered::Concluded,
             Target::NotYet => return Delivered::GivenBack,
         }
@@ -90,31 +95,29 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow, is_last: bool) 
     }
 }
 
-/// What a redaction takes back.
+/// What a redaction takes back, or an edit changes.
 enum Target {
     /// The event is known.
-    Known,
-    /// It was never sent: so there is nothing to take back, and that is noted.
+    Known(OwnedEventId),
+    /// It was never sent: so there is nothing to take back or to change, and that is noted.
     Nothing,
-    /// It still waits: the redaction was given back.
+    /// It still waits: the row was given back.
     NotYet,
 }
 
-/// Waits until the step that a row redacts was sent.
-async fn until_said(shared: &Shared, row: &mut OutboxRow) -> Target {
-    let step = row.draft.content[STEP_TO_REDACT].as_str().unwrap_or_default().to_owned();
+/// Waits until the step was sent that a row names under this key.
+async fn until_said(shared: &Shared, row: &OutboxRow, key: &str) -> Target {
+    let step = row.draft.content[key].as_str().unwrap_or_default().to_owned();
     for _ in 0..TRIES * 10 {
         match shared.storage.said(&step).await {
-            Ok(Said::As(event)) => {
-                row.draft.content["redacts"] = Value::from(event.as_str());
-                return Target::Known;
-            }
+            Ok(Said::As(event)) => return Target::Known(event),
             Ok(Said::Never) => {
-                until_noted(|| shared.storage.parked(row.id, "there is nothing to take back")).await;
+                until_noted(|| shared.storage.parked(row.id, "there is nothing to take back or to change"))
+                    .await;
                 return Target::Nothing;
             }
             Ok(Said::Waits) => {}
-            Err(error) => tracing::debug!(%error, "a redaction waits"),
+            Err(error) => tracing::debug!(%error, "what changes another message waits"),
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -59,6 +59,12 @@ impl Gate {
         }
     }
 
+    /// Whether messages may go out now.
+    pub(super) fn is_open(&self) -> bool {
+        let until = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.open.borrow() && until.is_none_or(|until| until <= Instant::now())
+    }
+
     /// Holds everything back for as long as the homeserver asked.
     pub(super) fn pause(&self, wait: Duration) {
         metrics::counter!("quarterdeck_rate_limited_total").increment(1);

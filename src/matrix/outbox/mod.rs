@@ -7,6 +7,7 @@
 
 mod deliver;
 mod gate;
+mod passing;
 mod search;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 };
 
 use gate::Gate;
+pub use passing::Passing;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -57,6 +59,16 @@ struct Lanes {
     queues: HashMap<String, VecDeque<OutboxRow>>,
     /// The rows that are here, so that one found by looking is not sent beside itself.
     known: HashSet<i64>,
+    /// What is to be said in passing, by lane.
+    passing: HashMap<String, passing::Waiting>,
+}
+
+/// What a lane has to send next.
+enum Next {
+    /// A row, and whether it is the lane's only one.
+    Row(Box<OutboxRow>, bool),
+    /// What is said in passing.
+    Passing(passing::Waiting),
 }
 
 /// What became of a row.
@@ -158,7 +170,14 @@ impl Outbox {
 
     /// Sends a lane's messages, one after the other, until there is none.
     async fn empty(self, lane: String) {
-        while let Some((row, is_last)) = self.first(&lane) {
+        while let Some(next) = self.first(&lane) {
+            let (row, is_last) = match next {
+                Next::Row(row, is_last) => (*row, is_last),
+                Next::Passing(edit) => {
+                    passing::send(&self.shared, edit).await;
+                    continue;
+                }
+            };
             let id = row.id;
             match deliver::deliver(&self.shared, row, is_last).await {
                 Delivered::Concluded => self.conclude(&lane, id),
@@ -173,16 +192,20 @@ impl Outbox {
         }
     }
 
-    /// The lane's first row, and whether it is the only one. It stays where it is, and known, until it is concluded;
-    /// an empty lane is removed.
-    fn first(&self, lane: &str) -> Option<(OutboxRow, bool)> {
+    /// The lane's first row, and whether it is the only one; after all of them what is said in passing. A row stays where
+    /// it is, and known, until it is concluded; an empty lane is removed.
+    fn first(&self, lane: &str) -> Option<Next> {
         let mut lanes = self.lanes();
         let queue = lanes.queues.get(lane);
-        let first = queue.and_then(|queue| Some((queue.front()?.clone(), queue.len() == 1)));
-        if first.is_none() {
+        let row = queue.and_then(|queue| Some((queue.front()?.clone(), queue.len() == 1)));
+        if let Some((row, is_last)) = row {
+            return Some(Next::Row(Box::new(row), is_last));
+        }
+        let passing = lanes.passing.remove(lane);
+        if passing.is_none() {
             lanes.queues.remove(lane);
         }
-        first
+        passing.map(Next::Passing)
     }
 
     fn conclude(&self, lane: &str, id: i64) {

@@ -8,6 +8,7 @@ mod html;
 mod place;
 mod plain;
 mod preview;
+mod terminal;
 mod visible;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ pub use place::Placement;
 pub use preview::{Preview, preview};
 use ruma::{OwnedUserId, UserId};
 use serde_json::{Map, Value, json};
+pub use terminal::as_plain;
 
 use crate::model::{Block, Message, Span, StateMark};
 
@@ -106,15 +108,29 @@ pub fn redaction_of(other: &str, step: &str) -> Value {
     json!({ STEP_TO_REDACT: other, STEP: step })
 }
 
+/// The key that names the step whose event is to be edited.
+pub const STEP_TO_EDIT: &str = "org.quarterdeck.edits_step";
+
+/// The same content as an edit of what another step became: [`edit`] makes it one when that is known.
+pub fn edit_of(other: &str, mut content: Value) -> Value {
+    if let Some(content) = content.as_object_mut() {
+        content.remove("m.relates_to");
+        content.insert(STEP_TO_EDIT.to_owned(), other.into());
+    }
+    content
+}
+
 /// The same message as an edit of `original`: live output, a prompt that was decided.
 pub fn edit(original: &ruma::EventId, new: &Value) -> Value {
     let mut replacement = new.clone();
     if let Some(replacement) = replacement.as_object_mut() {
         // The original's own relation stays; the new content may not have one.
         replacement.remove("m.relates_to");
+        replacement.remove(STEP_TO_EDIT);
     }
     let mut content = new.clone();
     if let Some(content) = content.as_object_mut() {
+        content.remove(STEP_TO_EDIT);
         for key in ["body", "formatted_body"] {
             if let Some(Value::String(text)) = content.get_mut(key) {
                 text.insert_str(0, "* ");

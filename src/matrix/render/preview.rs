@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::as_plain;
+
 /// How much of an output stands in a message: what a phone shows without much scrolling.
 const LINES: usize = 40;
 /// The same in bytes.
@@ -18,7 +20,7 @@ pub struct Preview {
 
 /// The preview of a program's output: a third of it head, the rest tail, because the end tells how it went.
 pub fn preview(output: &[u8]) -> Preview {
-    let text = String::from_utf8_lossy(output);
+    let text = as_plain(output);
     let text = text.trim_end_matches(['\n', '\r']);
     match head_and_tail(text, LINES, BYTES) {
         Some(short) => Preview { text: short, whole: false },

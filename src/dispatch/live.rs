@@ -1,0 +1,273 @@
+//! What a run prints, shown as it comes: one message in its thread, edited again and again, and closed with the outcome.
+//!
+//! The run waits for none of this. What it prints goes into memory, a task beside it shows the end of that. The message
+//! itself is a row of the outbox and holds nothing of what was printed; that is shown by edits in passing, each of which
+//! is decided anew: everybody who is in the room at that moment may read it, or nothing of it is shown. The answer stays a
+//! message of its own, and before it the live message is closed, in the outcome's commit.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    answers::Address,
+    dispatcher::House,
+    running::About,
+    seeing::{Output, Sees},
+    speech::took,
+};
+use crate::{
+    catalogue::Command,
+    executor::Sink,
+    matrix::render::as_plain,
+    model::{AttemptId, Invocation, Message, Outcome, RequestNumber, Span, StateMark},
+    storage::Error,
+};
+
+/// How often the message is edited at most.
+const LEAST: Duration = Duration::from_secs(2);
+/// How often a run is shown that takes very long: nobody watches it, and a room is no log file.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How much of what was printed is remembered, in bytes.
+const REMEMBERED: usize = 4 << 10;
+/// How many of the last lines are shown.
+const LINES: usize = 12;
+/// How much of them, in characters.
+const CHARACTERS: usize = 2_000;
+
+/// The end of what a run has printed so far.
+#[derive(Debug, Default)]
+pub struct Live(Mutex<Tail>);
+
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: Vec<u8>,
+    printed: u64,
+}
+
+impl Sink for Live {
+    fn output(&self, bytes: &[u8]) {
+        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.printed += bytes.len() as u64;
+        if bytes.len() >= REMEMBERED {
+            tail.bytes.clear();
+        }
+        tail.bytes.extend_from_slice(&bytes[bytes.len().saturating_sub(REMEMBERED)..]);
+        // Moved rarely: what is dropped was taken once.
+        if tail.bytes.len() > 2 * REMEMBERED {
+            let from = tail.bytes.len() - REMEMBERED;
+            tail.bytes.drain(..from);
+        }
+    }
+}
+
+impl Live {
+    fn printed(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).printed
+    }
+
+    /// The last lines, as plain text. The first of them may be only the end of one.
+    fn last_lines(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone();
+        let plain = as_plain(&bytes);
+        let lines: Vec<_> = plain.trim_end().lines().collect();
+        let shown = lines[lines.len().saturating_sub(LINES)..].join("\n");
+        let skipped = shown.chars().count().saturating_sub(CHARACTERS);
+        shown.chars().skip(skipped).collect()
+    }
+}
+
+/// Which run is shown, and to whom.
+#[derive(Debug)]
+pub struct Of {
+    run: (RequestNumber, AttemptId),
+    command: Arc<Command>,
+    subject: Option<String>,
+    address: Address,
+    elevated: BTreeSet<String>,
+}
+
+impl Of {
+    /// A run that is under way.
+    pub fn new(
+        run: (RequestNumber, AttemptId),
+        command: &Arc<Command>,
+        invocation: &Invocation,
+        about: &About,
+    ) -> Self {
+        Self {
+            run,
+            command: Arc::clone(command),
+            subject: invocation.subject.clone(),
+            address: about.address.clone(),
+            elevated: about.elevated.clone(),
+        }
+    }
+
+    fn output(&self) -> Output<'_> {
+        Output {
+            room: &self.address.room,
+            command: &self.command.name,
+            private: self.command.private,
+            subject: self.subject.as_deref(),
+            requester: &self.address.sender,
+            elevated: &self.elevated,
+        }
+    }
+}
+
+/// What stands in the room of a run that has not ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The mark on its command that it runs.
+    pub marked: bool,
+    /// The live message.
+    pub live: bool,
+}
+
+/// A run that is being shown.
+pub struct Showing {
+    stop: CancellationToken,
+    task: JoinHandle<Shown>,
+}
+
+impl Showing {
+    /// Begins to show a run.
+    pub fn begin(house: &Arc<House>, live: &Arc<Live>, of: Of) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(show(Arc::clone(house), Arc::clone(live), of, stop.clone()));
+        Self { stop, task }
+    }
+
+    /// Shows nothing more. What is under way is waited for, which is the database at most.
+    pub async fn end(self) -> Shown {
+        self.stop.cancel();
+        // After a panic of ours both may be there; to close what is not there does no harm.
+        self.task.await.unwrap_or(Shown { marked: true, live: true })
+    }
+}
+
+async fn show(house: Arc<House>, live: Arc<Live>, of: Of, stop: CancellationToken) -> Shown {
+    let begun = Instant::now();
+    let mut shown = Shown { marked: mark(&house, &of).await, live: false };
+    let (mut told, mut edits) = (0, 0);
+    while !stop.is_cancelled() {
+        let printed = live.printed();
+        if printed > told {
+            match tell(&house, &live, &of, begun, (&mut shown, edits)).await {
+                Ok(()) => (told, edits) = (printed, edits + 1),
+                Err(error) => {
+                    tracing::debug!(number = %of.run.0, %error, "what a run prints could not be shown");
+                }
+            }
+        }
+        let pause = (begun.elapsed() / 20).clamp(LEAST, LONGEST);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    shown
+}
+
+/// Puts the mark of a running command on its message, and says whether it did. Decoration: where it fails, nothing is
+/// lost, and nothing is to be taken back.
+async fn mark(house: &House, of: &Of) -> bool {
+    let Some(mark) = of.address.mark(of.run.0, StateMark::Running) else { return false };
+    match house.storage.say(vec![mark]).await {
+        Ok(messages) => {
+            house.outbox.hand(messages);
+            true
+        }
+        Err(error) => {
+            tracing::warn!(number = %of.run.0, %error, "could not mark a running command");
+            false
+        }
+    }
+}
+
+/// Shows what was printed so far, if everybody who is in the room now may read it.
+async fn tell(
+    house: &House,
+    live: &Live,
+    of: &Of,
+    begun: Instant,
+    (shown, edits): (&mut Shown, u64),
+) -> Result<(), Error> {
+    let everybody = house.sees_now(&of.output()).await?.sees == Sees::Room;
+    let prefix = house.current.get().ops.settings.prefix.clone();
+    let number = of.run.0;
+    if !shown.live {
+        if !everybody {
+            return Ok(());
+        }
+        let message = running(&prefix, number, &of.command, None);
+        // It may be there although its commit's answer was lost: it is closed in any case.
+        shown.live = true;
+        house.outbox.hand(house.storage.say(vec![of.address.live(number, &message)]).await?);
+    }
+    let message = running(&prefix, number, &of.command, Some(begun.elapsed() + super::running::A_MOMENT));
+    let message = if everybody {
+        message.verbatim(live.last_lines())
+    } else {
+        message.line([Span::text("What it prints is not shown: not everybody here may read it.")])
+    };
+    house.outbox.pass(of.address.live_edit(of.run, edits, &message));
+    Ok(())
+}
+
+/// It runs.
+fn running(prefix: &str, number: RequestNumber, command: &Command, for_now: Option<Duration>) -> Message {
+    let took = for_now.map(|it| took(i64::try_from(it.as_millis()).unwrap_or(i64::MAX)));
+    let took = took.map(|took| format!(" · {took}")).unwrap_or_default();
+    Message::marked(StateMark::Running).line([
+        Span::strong(command.name.clone()),
+        Span::text(format!(" runs{took} · ")),
+        Span::code(number.to_string()),
+        Span::text(" · 🛑 or "),
+        Span::code(format!("{prefix}cancel {number}")),
+        Span::text(" to stop"),
+    ])
+}
+
+/// It has ended: the answer says how.
+pub fn ended(number: RequestNumber, command: &Command, outcome: &Outcome) -> Message {
+    Message::plain().line([
+        Span::strong(command.name.clone()),
+        Span::text(format!(" ended after {} · ", took(outcome.took_ms))),
+        Span::code(number.to_string()),
+    ])
+}
+
+/// Nobody saw its end.
+pub fn lost(number: RequestNumber, command: &str) -> Message {
+    Message::marked(StateMark::Unknown).line([
+        Span::strong(command),
+        Span::text(" was interrupted · "),
+        Span::code(number.to_string()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_shown_however_much_was_printed_and_in_whatever_parts() {
+        let live = Live::default();
+        for line in 0..10_000 {
+            live.output(format!("line {line}\n").as_bytes());
+        }
+        let shown = live.last_lines();
+        assert!(shown.ends_with("line 9999") && shown.lines().count() == LINES, "{shown}");
+        live.output(&vec![b'x'; 1 << 20]);
+        assert_eq!(live.last_lines().chars().count(), CHARACTERS);
+        assert!(live.0.lock().unwrap().bytes.len() <= 2 * REMEMBERED);
+        assert!(live.printed() > 1 << 20);
+    }
+}
