@@ -11,7 +11,13 @@ use regex::Regex;
 use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{RuleTest, Settings, http::HttpRun, process::ProcessRun, ssh::SshRun};
+use super::{
+    RuleTest, Settings,
+    http::HttpRun,
+    process::ProcessRun,
+    rpc::{Endpoint, RpcRun},
+    ssh::SshRun,
+};
 use crate::model::{Digest, Sandbox, Value};
 
 /// An ops folder: read whole, validated whole.
@@ -27,7 +33,9 @@ pub struct Ops {
     pub teams: BTreeMap<String, Team>,
     /// `systems/*.toml`, by file name.
     pub systems: BTreeMap<String, System>,
-    /// `commands/*.toml` by name, and the built-ins.
+    /// `endpoints/*.toml`, by file name.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// `commands/*.toml` by name, the methods of endpoints, and the built-ins.
     pub commands: BTreeMap<String, Arc<Command>>,
     /// `policies/*.cedar`.
     pub policies: Vec<PolicyFile>,
@@ -59,10 +67,19 @@ impl Ops {
         let known = |(key, of): (&String, &System)| Some((key.clone(), system(of)?));
         let rooms: BTreeMap<_, _> = self.rooms.iter().filter(|(_, it)| room(it)).collect();
         let listed = |name: &str| rooms.values().any(|room| room.commands.contains(name));
+        let commands: BTreeMap<_, _> =
+            self.commands.iter().filter(|(name, _)| listed(name)).map(owned).collect();
+        // Of an endpoint that offers nothing here no more is known than that it exists, to who types its first word.
+        let offers = |endpoint: &Endpoint| {
+            let of_it = |it: &Arc<Command>| matches!(&it.run.kind, RunKind::ChatopsRpc(it) if it.endpoint == endpoint.key);
+            endpoint.listing.is_none() || commands.values().any(of_it)
+        };
+        let endpoints = self.endpoints.iter().filter(|(_, it)| offers(it)).map(owned).collect();
         Self {
             folder: self.folder.clone(),
             settings: self.settings.clone(),
-            commands: self.commands.iter().filter(|(name, _)| listed(name)).map(owned).collect(),
+            commands,
+            endpoints,
             rooms: rooms.into_iter().map(owned).collect(),
             teams: self.teams.clone(),
             systems: self.systems.iter().filter_map(known).collect(),
@@ -74,6 +91,24 @@ impl Ops {
             digest: self.digest,
             commit: self.commit.clone(),
         }
+    }
+
+    /// The file that a command comes from: its own, or that of the endpoint which lists it.
+    pub fn file_of(&self, command: &Command) -> String {
+        let file = format!("commands/{}.toml", command.name);
+        match &command.run.kind {
+            RunKind::ChatopsRpc(rpc) if !self.files.contains_key(&file) => {
+                format!("endpoints/{}.toml", rpc.endpoint)
+            }
+            _ => file,
+        }
+    }
+
+    /// The tags that commands have, or would have once their endpoint lists any.
+    pub fn tags(&self) -> BTreeSet<&str> {
+        let of_commands = self.commands.values().flat_map(|command| &command.tags);
+        let of_endpoints = self.endpoints.values().flat_map(|endpoint| &endpoint.tags);
+        of_commands.chain(of_endpoints).map(String::as_str).collect()
     }
 }
 
@@ -348,6 +383,8 @@ pub enum RunKind {
     Http(Box<HttpRun>),
     /// A program on other hosts.
     Ssh(Box<SshRun>),
+    /// A method of an endpoint.
+    ChatopsRpc(Box<RpcRun>),
 }
 
 impl RunKind {
@@ -358,6 +395,7 @@ impl RunKind {
             Self::Process(_) => "process",
             Self::Http(_) => "http",
             Self::Ssh(_) => "ssh",
+            Self::ChatopsRpc(_) => "chatops_rpc",
         }
     }
 
@@ -376,13 +414,14 @@ impl RunKind {
                 .map(|(header, secret)| (header.as_str(), secret.secret.as_str()))
                 .collect(),
             Self::Ssh(ssh) => vec![("key", ssh.key.as_str())],
+            Self::ChatopsRpc(rpc) => vec![("key", rpc.key.as_str())],
         }
     }
 
     /// How it is shut in, where it is a program of this host.
     pub fn sandbox(&self) -> Option<&Sandbox> {
         match self {
-            Self::Builtin | Self::Http(_) | Self::Ssh(_) => None,
+            Self::Builtin | Self::Http(_) | Self::Ssh(_) | Self::ChatopsRpc(_) => None,
             Self::Process(process) => Some(&process.sandbox),
         }
     }
@@ -394,6 +433,7 @@ impl RunKind {
             Self::Process(process) => process.limits.output,
             Self::Http(http) => http.answer_limit,
             Self::Ssh(ssh) => ssh.output,
+            Self::ChatopsRpc(rpc) => rpc.answer_limit,
         }
     }
 }

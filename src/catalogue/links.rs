@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ArgumentType, Command, Document, PolicyFile, Room, RuleTest, SecretSource, SshHost, System, Team,
-    builtins,
+    ArgumentType, Command, Document, Endpoint, Listings, PolicyFile, Room, RuleTest, SecretSource, SshHost,
+    System, Team, builtins,
     names::did_you_mean,
     problems::{Located, Problems},
     read::{References, fits_subject},
@@ -12,6 +12,7 @@ use super::{
     values::Known,
 };
 
+mod endpoints;
 mod hosts;
 
 /// Everything that was declared, whatever its file's state.
@@ -22,6 +23,7 @@ pub(super) struct Everything {
     pub(super) commands: BTreeMap<String, Command>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
     pub(super) hosts: BTreeMap<String, SshHost>,
+    pub(super) endpoints: BTreeMap<String, Endpoint>,
     pub(super) documents: Vec<Document>,
     pub(super) policies: Vec<PolicyFile>,
     pub(super) rule_tests: Vec<RuleTest>,
@@ -43,9 +45,11 @@ impl Everything {
 pub(super) fn resolve(
     everything: &mut Everything,
     rooms: &mut BTreeMap<String, Room>,
+    listings: &Listings,
     references: &References,
     problems: &Problems,
 ) {
+    endpoints::join(everything, listings, references, problems);
     for (kind, what, found) in [
         ("teams", "team", &references.teams),
         ("secrets", "secret", &references.secrets),
@@ -78,8 +82,15 @@ fn room_commands(
     problems: &Problems,
 ) {
     let names = everything.keys("commands");
-    let tags: BTreeSet<&str> =
-        everything.commands.values().flat_map(|command| &command.tags).map(String::as_str).collect();
+    // Those of an endpoint count although it may have said nothing yet.
+    let of_endpoints = everything.endpoints.values().flat_map(|endpoint| &endpoint.tags);
+    let tags: BTreeSet<&str> = everything
+        .commands
+        .values()
+        .flat_map(|command| &command.tags)
+        .chain(of_endpoints)
+        .map(String::as_str)
+        .collect();
     let always: Vec<String> = builtins().iter().map(|command| command.name.clone()).collect();
     for room in rooms.values_mut() {
         room.commands.extend(always.iter().cloned());

@@ -9,7 +9,7 @@ use std::{
 use jiff::tz::TimeZone;
 
 use super::{
-    Document, Mistake, Ops, PolicyFile, Room,
+    Document, Listing, Listings, Mistake, Ops, PolicyFile, Room,
     links::{self, Everything},
     names::{did_you_mean, is_name, is_word},
     problems::{Place, Problems},
@@ -26,6 +26,7 @@ const FOLDERS: &[(&str, &str)] = &[
     ("policies", "cedar"),
     ("docs", "md"),
     ("hosts", "toml"),
+    ("endpoints", "toml"),
     ("secrets", "toml"),
     ("facts", "toml"),
 ];
@@ -39,10 +40,55 @@ const SETTINGS: &str = "quarterdeck.toml";
 ///
 /// Every mistake in the folder, by file and line.
 pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Ops, Vec<Mistake>> {
+    load_listed(folder, &Listings::new(), environment)
+}
+
+/// As [`load`], with what endpoints are known to offer: that counts instead of what the folder itself holds of it.
+///
+/// # Errors
+///
+/// Every mistake in the folder, by file and line.
+pub fn load_listed(
+    folder: &Path,
+    listings: &Listings,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Ops, Vec<Mistake>> {
     let problems = Problems::default();
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let Some(files) = read_files(&folder, &problems) else { return Err(problems.into_sorted()) };
+    let Some(mut files) = read_files(&folder, &problems) else { return Err(problems.into_sorted()) };
+    put(&mut files, listings);
     from_files(folder, files, environment, problems, true)
+}
+
+/// The same version of a folder with other listings: nothing else of it is read again.
+///
+/// # Errors
+///
+/// Every mistake that comes of them, by file and line.
+pub fn relisted(
+    ops: &Ops,
+    listings: &Listings,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Ops, Vec<Mistake>> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut files = ops.files.iter().map(|(path, bytes)| (path.clone(), text(bytes))).collect();
+    put(&mut files, listings);
+    let next = from_files(ops.folder.clone(), files, environment, Problems::default(), false)?;
+    Ok(Ops {
+        settings: ops.settings.clone(),
+        secrets: ops.secrets.clone(),
+        commit: ops.commit.clone(),
+        ..next
+    })
+}
+
+/// Puts listings beside the endpoints that they are of.
+fn put(files: &mut BTreeMap<String, String>, listings: &Listings) {
+    for (key, listing) in listings {
+        if files.contains_key(&format!("endpoints/{key}.toml")) {
+            files.insert(format!("endpoints/{key}.json"), listing.text());
+        }
+    }
 }
 
 /// Reads a version of an ops folder that was in force, from its files as they were kept: without secrets.
@@ -69,6 +115,7 @@ fn from_files(
 ) -> Result<Ops, Vec<Mistake>> {
     let mut references = References::default();
     let mut everything = Everything::default();
+    let mut listings = Listings::new();
     let settings = files
         .get(SETTINGS)
         .and_then(|text| read::settings(&Source { path: SETTINGS, text }, &folder, environment, &problems));
@@ -84,6 +131,17 @@ fn from_files(
         let Some((kind, name)) = path.split_once('/') else { continue };
         let source = Source { path, text };
         let Some(key) = key(kind, name, &source, &problems) else { continue };
+        if kind == "endpoints" && name.strip_suffix(".json").is_some() {
+            match serde_json::from_str::<Listing>(text) {
+                Ok(listing) => drop(listings.insert(key.to_owned(), listing)),
+                Err(error) => problems.add(
+                    &Place::file(path),
+                    format!("this is no listing of an endpoint: {error}"),
+                    "Take it out: the endpoint is asked what it offers.",
+                ),
+            }
+            continue;
+        }
         let owned = key.to_owned();
         // A name counts as declared even where its file has mistakes, so that these are told once.
         everything.declare(kind, key);
@@ -100,6 +158,9 @@ fn from_files(
             "commands" => everything
                 .commands
                 .extend(read::command(key, &source, &mut references, &problems).map(|it| (owned, it))),
+            "endpoints" => everything
+                .endpoints
+                .extend(read::endpoint(key, &source, &mut references, &problems).map(|it| (owned, it))),
             "hosts" => everything.hosts.extend(read::host(&source, &problems).map(|it| (owned, it))),
             "secrets" => everything.secrets.extend(read::secret(&source, &problems).map(|it| (owned, it))),
             "docs" => everything.documents.push(document(name, text)),
@@ -121,7 +182,7 @@ fn from_files(
     if !with_secrets {
         references.secrets.clear();
     }
-    links::resolve(&mut everything, &mut rooms, &references, &problems);
+    links::resolve(&mut everything, &mut rooms, &listings, &references, &problems);
 
     let mistakes = problems.into_sorted();
     let Some(settings) = settings.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
@@ -140,6 +201,7 @@ fn from_files(
         rooms,
         teams: everything.teams,
         systems: everything.systems,
+        endpoints: everything.endpoints,
         commands,
         policies: everything.policies,
         rule_tests: everything.rule_tests,
@@ -218,7 +280,7 @@ fn read_files(folder: &Path, problems: &Problems) -> Option<BTreeMap<String, Str
                 &Place::file(name.clone()),
                 "this file is not read",
                 did_you_mean(stem, ["quarterdeck"], || {
-                    "Move it into rooms/, teams/, systems/, commands/, hosts/ or secrets/, or take it out."
+                    "Move it into rooms/, teams/, systems/, commands/, endpoints/, hosts/ or secrets/, or take it out."
                         .to_owned()
                 }),
             );
@@ -258,7 +320,9 @@ fn read_folder(
                     "Move its files up, or take it out.",
                 ),
             }
-        } else if full.extension().is_some_and(|found| found == extension) {
+        } else if full.extension().is_some_and(|found| found == extension)
+            || (path.starts_with("endpoints/") && path.strip_suffix(".json").is_some())
+        {
             read_file(&full, &path, files, problems);
         } else if !path.starts_with("docs/") {
             problems.add(

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod endpoints;
 mod hosts;
 mod requests;
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::{
-    catalogue::{self, Mistake, Ops, Warning},
+    catalogue::{self, Listings, Mistake, Ops, Warning},
     command::{self, Line},
-    dispatch::InForce,
+    dispatch::{InForce, Origin},
     policy::{Rehearsal, Rules},
 };
 
@@ -15,7 +15,14 @@ use crate::{
 ///
 /// Every mistake, and every rule test that fails. Lines and rules are looked at only where the files themselves are right.
 pub(super) fn read(folder: &Path) -> Result<(Ops, Rules), Vec<Mistake>> {
-    let ops = catalogue::load(folder, &|name| std::env::var(name).ok())?;
+    compiled(catalogue::load(folder, &environment)?)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn compiled(ops: Ops) -> Result<(Ops, Rules), Vec<Mistake>> {
     let mut mistakes = command::validate(&ops);
     let compiled = Rules::compile(&ops).and_then(|rules| {
         let failed = rehearse(&ops, &rules).failures();
@@ -49,6 +56,20 @@ pub(super) fn rehearse<'a>(ops: &'a Ops, rules: &'a Rules) -> Rehearsal<'a> {
 /// Every mistake.
 pub(super) fn in_force(folder: &Path) -> Result<InForce, Vec<Mistake>> {
     let (ops, rules) = read(folder)?;
+    Ok(InForce { ops, rules })
+}
+
+/// As [`in_force`], with what endpoints offer: a folder as it is, or a version of it that is in force already.
+///
+/// # Errors
+///
+/// Every mistake.
+pub(super) fn listed(origin: Origin<'_>, listings: &Listings) -> Result<InForce, Vec<Mistake>> {
+    let ops = match origin {
+        Origin::Folder(folder) => catalogue::load_listed(folder, listings, &environment)?,
+        Origin::Kept(ops) => catalogue::relisted(ops, listings, &environment)?,
+    };
+    let (ops, rules) = compiled(ops)?;
     Ok(InForce { ops, rules })
 }
 

@@ -112,6 +112,7 @@ impl Keeper {
         let house = Arc::clone(&self.house);
         keepers.spawn(async move { dispatch::end_elevations(&house).await });
         keepers.spawn(self.clone().follow());
+        keepers.spawn(super::listings::keep(Arc::clone(&self.house)));
         keepers.spawn(self.reload(hang_ups));
         keepers
     }

@@ -19,6 +19,7 @@ mod extending;
 mod folder;
 mod import;
 mod keeping;
+mod listings;
 mod logged;
 mod migrate;
 mod new;

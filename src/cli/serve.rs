@@ -84,7 +84,7 @@ impl Options {
         let sequencer = Sequencer::new(storage.clone(), log_key);
         sequencer.start().await.context("going on with the log")?;
         let health = Arc::new(Health::default());
-        let read: Reader = Arc::new(super::folder::in_force);
+        let read: Reader = Arc::new(super::folder::listed);
         let versions = Versions::new(self.ops.clone(), read, settings.clone());
         let first =
             versions.at_start(&storage).await.with_context(|| format!("loading {}", self.ops.display()))?;

@@ -326,6 +326,20 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
             }
             Err(reason) => writeln!(text, "\nWould run nothing: {reason}")?,
         },
+        RunKind::ChatopsRpc(rpc) => match command::rpc_call(rpc, invocation) {
+            Ok(call) => {
+                writeln!(
+                    text,
+                    "\n{would}: {} of the endpoint {}, at {}",
+                    call.method, rpc.endpoint, call.url
+                )?;
+                for (name, value) in &call.params {
+                    writeln!(text, "  {:<16}{name}: {value}", "parameter")?;
+                }
+                writeln!(text, "  {:<16}{}, as the key {} that signs it", "secret", rpc.key, rpc.keyid)?;
+            }
+            Err(reason) => writeln!(text, "\nWould call nothing: {reason}")?,
+        },
         RunKind::Http(http) => match command::http_request(http, invocation) {
             Ok(request) => {
                 writeln!(text, "\n{would}: {} {}", request.method, request.url)?;

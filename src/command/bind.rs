@@ -220,7 +220,7 @@ fn looks_like_option(command: &Command, argument: &Argument) -> bool {
     let arguments = match &command.run.kind {
         RunKind::Process(process) => &process.arguments,
         RunKind::Ssh(ssh) => &ssh.arguments,
-        RunKind::Builtin | RunKind::Http(_) => return false,
+        RunKind::Builtin | RunKind::Http(_) | RunKind::ChatopsRpc(_) => return false,
     };
     free && arguments.iter().take_while(|element| *element != "--").any(|element| {
         pieces(element).unwrap_or_default().first() == Some(&Piece::Argument(argument.name.clone()))

@@ -28,7 +28,7 @@ pub fn argument_vector(command: &Command, invocation: &Invocation) -> Vec<String
             process.arguments.iter().filter_map(|template| fill(template, invocation)).collect()
         }
         RunKind::Ssh(ssh) => ssh.arguments.iter().filter_map(|template| fill(template, invocation)).collect(),
-        RunKind::Builtin | RunKind::Http(_) => Vec::new(),
+        RunKind::Builtin | RunKind::Http(_) | RunKind::ChatopsRpc(_) => Vec::new(),
     }
 }
 

@@ -35,6 +35,13 @@ pub enum Mistake {
         /// A line that works.
         suggestion: Option<String>,
     },
+    /// It begins as the commands of an endpoint do, and goes on as none of them does.
+    NoMethod {
+        /// The endpoint.
+        endpoint: String,
+        /// Those of its commands that are used in this room.
+        commands: Vec<String>,
+    },
     /// The command is used in other rooms.
     NotHere {
         /// The command.
@@ -192,6 +199,29 @@ impl Mistake {
                 match suggestion {
                     Some(suggestion) => line.extend([text(". Did you mean "), code(suggestion), text("?")]),
                     None => line.extend([text(". What there is here: "), code("commands")]),
+                }
+                line
+            }
+            Self::NoMethod { endpoint, commands } if commands.is_empty() => vec![
+                text("Nothing of the endpoint "),
+                Span::strong(endpoint),
+                text(" can be used here: it has not said yet what it offers, or this room lists none of it."),
+            ],
+            Self::NoMethod { endpoint, commands } => {
+                const MOST: usize = 12;
+                let mut line =
+                    vec![text("The endpoint "), Span::strong(endpoint), text(" does not know that. It has ")];
+                for (index, command) in commands.iter().take(MOST).enumerate() {
+                    if index > 0 {
+                        line.push(text(", "));
+                    }
+                    line.push(code(command));
+                }
+                if commands.len() > MOST {
+                    line.push(text(&format!(" and {} more", commands.len() - MOST)));
+                }
+                if let Some(first) = commands.first() {
+                    line.extend([text(". How to use them: "), code(&format!("help {first}"))]);
                 }
                 line
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Line, Mistake,
     bind::{self, Context, Texts},
-    characters, keyboard, phrase, spell, structured,
+    characters, keyboard, phrase, rpc, spell, structured,
 };
 use crate::{
     catalogue::{Command, Known, Ops, Room, nearest},
@@ -71,6 +71,14 @@ fn parse_words(context: Context<'_>, room: &Room, words: &[String]) -> Result<(P
     let mut read: Vec<(Parsed, bool)> = Vec::new();
     let mut mistakes: Vec<Mistake> = Vec::new();
     for command in here() {
+        if let Ok(sorted) = bind::sort(command, rest, context)
+            && let Some(texts) = rpc::spoken(command, &name, &sorted)
+        {
+            match bind::bind(command, &texts, context) {
+                Ok(invocation) => read.push((parsed(invocation, command), true)),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
         for phrase in &command.phrases {
             let Ok(sorted) = bind::sort(command, rest, context) else { continue };
             let Some(texts) = phrase::matches(command, phrase, &name, &sorted) else { continue };
@@ -108,6 +116,9 @@ fn parsed(invocation: Invocation, command: &Arc<Command>) -> Parsed {
 /// A name that means nothing here: it lives in another room, is mistyped, or is unknown.
 fn unknown(context: Context<'_>, room: &Room, name: &str, rest: &[String]) -> Mistake {
     let ops = context.ops;
+    if let Some((endpoint, commands)) = rpc::offered(ops, room, name) {
+        return Mistake::NoMethod { endpoint, commands };
+    }
     if ops.commands.contains_key(name) {
         let rooms = ops.rooms.values().filter(|room| room.commands.contains(name));
         return Mistake::NotHere {

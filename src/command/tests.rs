@@ -11,6 +11,7 @@ use crate::{
     model::Value,
 };
 
+mod endpoints;
 mod grammar;
 mod messages;
 mod property;

@@ -75,8 +75,13 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
             continue;
         }
         warn(
-            format!("commands/{}.toml", command.name),
-            "no room lists it".to_owned(),
+            ops.file_of(command),
+            match &command.run.kind {
+                RunKind::ChatopsRpc(rpc) => {
+                    format!("no room lists `{}`, its method {}", command.name, rpc.method)
+                }
+                _ => "no room lists it".to_owned(),
+            },
             format!("Add \"{}\", or one of its tags, to commands in a file of rooms/.", command.name),
         );
     }
@@ -97,11 +102,23 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
             "Add users = [\"@alice:example.org\"].".to_owned(),
         );
     }
+    for endpoint in ops.endpoints.values() {
+        let file = format!("endpoints/{}.toml", endpoint.key);
+        for (method, why) in &endpoint.left_out {
+            warn(
+                file.clone(),
+                format!("its method {method} cannot be said as the endpoint lists it: {why}"),
+                format!("Write a command with endpoint = \"{}\" and method = \"{method}\".", endpoint.key),
+            );
+        }
+    }
+    let of_endpoints = ops.endpoints.values().map(|endpoint| endpoint.secret.as_str());
     let used: BTreeSet<&str> = ops
         .commands
         .values()
         .flat_map(|command| command.run.kind.credentials())
         .map(|(_, secret)| secret)
+        .chain(of_endpoints)
         .collect();
     for secret in ops.secrets.keys().filter(|secret| !used.contains(secret.as_str())) {
         warn(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::in_force::InForce;
-use crate::{model::Span, policy::Rules};
+use crate::{catalogue::Listing, model::Span, policy::Rules};
 
 /// How many differences are told one by one.
 const MOST: usize = 40;
@@ -12,9 +12,12 @@ const MOST: usize = 40;
 pub fn between(old: &InForce, new: &InForce) -> Vec<Vec<Span>> {
     let mut items = rules(&old.rules, &new.rules);
     teams(old, new, &mut items);
-    for (folder, what) in [("commands/", "command"), ("rooms/", "room"), ("systems/", "system")] {
+    for (folder, what) in
+        [("commands/", "command"), ("rooms/", "room"), ("systems/", "system"), ("endpoints/", "endpoint")]
+    {
         files(old, new, folder, what, &mut items);
     }
+    methods(old, new, &mut items);
     let settings = |it: &InForce| it.ops.files.get("quarterdeck.toml").cloned();
     if settings(old) != settings(new) {
         items.push(vec![Span::text("the settings are changed")]);
@@ -97,7 +100,8 @@ fn file(folder: &str, key: &str) -> String {
 fn files(old: &InForce, new: &InForce, folder: &str, what: &str, items: &mut Vec<Vec<Span>>) {
     let paths: BTreeSet<_> =
         old.ops.files.keys().chain(new.ops.files.keys()).filter(|path| path.starts_with(folder)).collect();
-    for path in paths {
+    // What endpoints list is told by its methods.
+    for path in paths.into_iter().filter(|path| path.strip_suffix(".toml").is_some()) {
         let how = match (old.ops.files.get(path), new.ops.files.get(path)) {
             (None, _) => "added",
             (_, None) => "removed",
@@ -110,5 +114,41 @@ fn files(old: &InForce, new: &InForce, folder: &str, what: &str, items: &mut Vec
             Span::code(key.to_owned()),
             Span::text(format!(" {how}")),
         ]);
+    }
+}
+
+/// What endpoints list otherwise than before.
+fn methods(old: &InForce, new: &InForce, items: &mut Vec<Vec<Span>>) {
+    for (key, endpoint) in &new.ops.endpoints {
+        let before = old.ops.endpoints.get(key).and_then(|endpoint| endpoint.listing.as_ref());
+        if before == endpoint.listing.as_ref() {
+            continue;
+        }
+        let of = |listing: Option<&Listing>| listing.map(|it| it.methods.clone()).unwrap_or_default();
+        let (before, after) = (of(before), of(endpoint.listing.as_ref()));
+        let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let mut told = false;
+        for name in names {
+            let how = match (before.get(name), after.get(name)) {
+                (None, _) => "offers the method ",
+                (_, None) => "does not offer any longer the method ",
+                (before, after) if before != after => "says otherwise of the method ",
+                _ => continue,
+            };
+            told = true;
+            items.push(vec![
+                Span::text("endpoint "),
+                Span::code(key.clone()),
+                Span::text(format!(" {how}")),
+                Span::code(name.clone()),
+            ]);
+        }
+        if !told {
+            items.push(vec![
+                Span::text("endpoint "),
+                Span::code(key.clone()),
+                Span::text(" says otherwise of itself"),
+            ]);
+        }
     }
 }

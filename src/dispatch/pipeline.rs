@@ -166,7 +166,7 @@ async fn message(
     // Do it: answer at once, or record the start and run.
     match command.run.kind {
         RunKind::Builtin => builtin::conclude(&asked, work, row, permit, &invocation, understood).await,
-        RunKind::Process(_) | RunKind::Http(_) | RunKind::Ssh(_) => {
+        RunKind::Process(_) | RunKind::Http(_) | RunKind::Ssh(_) | RunKind::ChatopsRpc(_) => {
             asked.start(work, permit, command, invocation, understood).await
         }
     }

@@ -12,7 +12,7 @@ use super::{
     in_force::InForce,
     pipeline::{Asked, No},
     said_of_versions as said,
-    versions::{NotLoaded, Version},
+    versions::{NotLoaded, Version, listed},
 };
 use crate::{
     executor::Secrets,
@@ -179,14 +179,16 @@ pub async fn follow(house: &Arc<House>) -> Result<bool, NotLoaded> {
     }
     let _turn = house.versions.turn().await;
     let Some(last) = house.storage.last_loaded().await?.filter(differs) else { return Ok(false) };
+    house.versions.remember(&house.storage).await?;
     let version = house.versions.again(&last).await?;
     put_in_force(house, version).await;
     Ok(true)
 }
 
 /// Puts a version in force whose `rules.loaded` is committed.
-async fn put_in_force(house: &House, version: Version) -> Arc<InForce> {
+pub async fn put_in_force(house: &House, version: Version) -> Arc<InForce> {
     let Version { in_force, .. } = version;
+    house.versions.know(listed(&in_force.ops));
     house.executor.replace_secrets(Secrets::new(in_force.ops.secrets.clone()));
     let next = house.current.replace(in_force);
     if let Err(error) = house.storage.replace_documents(&next.ops.documents).await {
@@ -208,7 +210,8 @@ pub async fn in_log_room(
     Ok(room.map(|room| answers::in_room(room, step, message)))
 }
 
-async fn say_in_log_room(house: &House, step: String, message: &Message) {
+/// Tells the log room, if there is one.
+pub async fn say_in_log_room(house: &House, step: String, message: &Message) {
     let said = async {
         let draft = in_log_room(house, step, message).await?;
         house.storage.say(draft.into_iter().collect()).await

@@ -139,6 +139,10 @@ impl Prompt<'_> {
                 }
                 Err(reason) => vec![Span::text(format!("Runs nothing, because {reason}"))],
             },
+            RunKind::ChatopsRpc(rpc) => match command::rpc_call(rpc, self.invocation) {
+                Ok(call) => vec![Span::text("Calls "), Span::code(call.to_string())],
+                Err(reason) => vec![Span::text(format!("Calls nothing, because {reason}"))],
+            },
             RunKind::Http(http) => match command::http_request(http, self.invocation) {
                 Ok(request) => vec![Span::text("Sends "), Span::code(request.to_string())],
                 Err(reason) => vec![Span::text(format!("Sends nothing, because {reason}"))],

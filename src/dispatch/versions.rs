@@ -1,16 +1,35 @@
 //! Where versions of the ops folder come from: the folder itself, or a repository.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::in_force::InForce;
 use crate::{
-    catalogue::{Mistake, Settings, is_git_reference},
+    catalogue::{Endpoint, Listing, Listings, Mistake, Ops, Settings, is_git_reference},
     executor::{Found, GitError, Mirror, clean_commit},
+    model::Digest,
     storage::{self, Loaded, Loading, Storage},
 };
 
-/// Reads a folder and everything in it that `quarterdeck check` would refuse.
-pub type Reader = Arc<dyn Fn(&std::path::Path) -> Result<InForce, Vec<Mistake>> + Send + Sync>;
+/// What a version is read from.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// A folder.
+    Folder(&'a std::path::Path),
+    /// A version that is in force, of which nothing but what endpoints offer is to be another.
+    Kept(&'a Ops),
+}
+
+/// Reads a version with what endpoints are known to offer, and everything in it that `quarterdeck check` would refuse.
+pub type Reader = Arc<dyn Fn(Origin<'_>, &Listings) -> Result<InForce, Vec<Mistake>> + Send + Sync>;
+
+/// What the endpoints of a folder have said that they offer.
+pub fn listed(ops: &Ops) -> Listings {
+    let said = |(key, endpoint): (&String, &Endpoint)| Some((key.clone(), endpoint.listing.clone()?));
+    ops.endpoints.iter().filter_map(said).collect()
+}
 
 /// Where versions come from. One is loaded at a time.
 pub struct Versions {
@@ -19,6 +38,8 @@ pub struct Versions {
     mirror: Option<Mirror>,
     /// The settings that this server was started with.
     running: Settings,
+    /// What endpoints offered last: it counts until they say something else, also while they are away.
+    listings: Mutex<Listings>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -89,7 +110,13 @@ impl Version {
             reference: self.reference.as_deref(),
             signer: self.signer.as_deref(),
             by: None,
+            over: None,
         }
+    }
+
+    /// The same, to come in the place of that version alone.
+    pub fn loading_over(&self, folder: Digest) -> Loading<'_> {
+        Loading { over: Some(folder), ..self.loading() }
     }
 
     /// What names exactly this version: its commit where it was fetched, else the folder's digest.
@@ -110,7 +137,30 @@ impl Versions {
     pub fn new(folder: PathBuf, read: Reader, running: Settings) -> Self {
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         let mirror = running.git.clone().map(|source| Mirror::new(source, &running.state));
-        Self { folder, read, mirror, running, turn: tokio::sync::Mutex::default() }
+        Self {
+            folder,
+            read,
+            mirror,
+            running,
+            listings: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Goes on from what these listings say.
+    pub fn know(&self, listings: Listings) {
+        *self.listings.lock().unwrap_or_else(PoisonError::into_inner) = listings;
+    }
+
+    /// Goes on from what endpoints offered in the version that the log names last.
+    pub async fn remember(&self, storage: &Storage) -> Result<(), storage::Error> {
+        let last = storage.version_at(storage.now()).await?;
+        let listings = last.into_iter().flat_map(|last| last.files).filter_map(|(path, bytes)| {
+            let key = path.strip_prefix("endpoints/")?.strip_suffix(".json")?.to_owned();
+            Some((key, serde_json::from_slice::<Listing>(&bytes).ok()?))
+        });
+        self.know(listings.collect());
+        Ok(())
     }
 
     /// Leave to load a version; held until it is in force, or is not.
@@ -120,10 +170,48 @@ impl Versions {
 
     /// What to begin with: the folder; or, where versions come from a repository, the one that was last admitted.
     pub async fn at_start(&self, storage: &Storage) -> Result<Version, NotLoaded> {
+        self.remember(storage).await?;
         match (&self.mirror, storage.last_loaded().await?) {
             (Some(_), Some(last)) if last.reference.is_some() => self.again(&last).await,
-            _ => self.of_folder().await,
+            _ => match self.of_folder().await {
+                // The folder is right by itself and not with what an endpoint offered: that must not keep us from starting.
+                Err(NotLoaded::Mistakes(mistakes)) if !self.known().is_empty() => {
+                    let without = {
+                        let known = self.known();
+                        self.know(Listings::new());
+                        self.of_folder().await.inspect_err(|_| self.know(known))?
+                    };
+                    let mistakes = told(&mistakes);
+                    tracing::error!(
+                        mistakes,
+                        "with what endpoints offered last the folder is not right; it begins without"
+                    );
+                    Ok(without)
+                }
+                read => read,
+            },
         }
+    }
+
+    fn known(&self) -> Listings {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The version in force with other listings; it comes from where that one did.
+    pub async fn relisted(
+        &self,
+        current: &Arc<InForce>,
+        fresh: Listings,
+        last: Option<Loaded>,
+    ) -> Result<Version, NotLoaded> {
+        let (read, current) = (Arc::clone(&self.read), Arc::clone(current));
+        let read = tokio::task::spawn_blocking(move || read(Origin::Kept(&current.ops), &fresh)).await;
+        Ok(Version {
+            in_force: whole(read)?,
+            need_a_restart: Vec::new(),
+            reference: last.and_then(|last| last.reference),
+            signer: None,
+        })
     }
 
     /// What a version's name stands for now: what the rules are asked about, and what is approved. Nothing is loaded.
@@ -210,13 +298,9 @@ impl Versions {
     async fn read(&self, folder: PathBuf) -> Result<Version, NotLoaded> {
         let read = Arc::clone(&self.read);
         // It takes milliseconds for a small folder, and has no end for a large one with many tests.
-        let read = tokio::task::spawn_blocking(move || read(&folder)).await;
-        let mut in_force = match read {
-            Ok(read) => read.map_err(NotLoaded::Mistakes)?,
-            Err(error) => {
-                return Err(GitError { doing: "read the ops folder", said: error.to_string() }.into());
-            }
-        };
+        let listings = self.known();
+        let read = tokio::task::spawn_blocking(move || read(Origin::Folder(&folder), &listings)).await;
+        let mut in_force = whole(read)?;
         in_force.ops.settings.rebase(&in_force.ops.folder, &self.folder);
         let need_a_restart = in_force.ops.settings.keep_what_is_read_once(&self.running);
         let roots = ["[homeserver] name", "[homeserver] bot", "[homeserver] alias_prefix"];
@@ -225,6 +309,13 @@ impl Versions {
             return Err(NotLoaded::Uprooted(uprooted));
         }
         Ok(Version { in_force, need_a_restart, reference: None, signer: None })
+    }
+}
+
+fn whole(read: Result<Result<InForce, Vec<Mistake>>, tokio::task::JoinError>) -> Result<InForce, NotLoaded> {
+    match read {
+        Ok(read) => read.map_err(NotLoaded::Mistakes),
+        Err(error) => Err(GitError { doing: "read the ops folder", said: error.to_string() }.into()),
     }
 }
 

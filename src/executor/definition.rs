@@ -24,6 +24,7 @@ pub async fn definition(command: &Command) -> Digest {
     let kind = match &run.kind {
         RunKind::Builtin => json!({ "executor": "builtin", "version": env!("CARGO_PKG_VERSION") }),
         RunKind::Http(http) => json!({ "executor": "http", "request": http }),
+        RunKind::ChatopsRpc(rpc) => json!({ "executor": "chatops_rpc", "call": rpc }),
         RunKind::Ssh(ssh) => json!({ "executor": "ssh", "remote": ssh }),
         RunKind::Process(process) => {
             let path = process.program.clone();

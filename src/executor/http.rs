@@ -24,7 +24,7 @@ use crate::{
     model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber, Secret, SignedDuration},
 };
 
-mod addresses;
+pub(super) mod addresses;
 mod answer;
 mod poll;
 
@@ -106,29 +106,27 @@ impl Request {
             secrets.push((&credential.secret, secret));
         }
         let redactor = Redactor::new(secrets.iter().map(|(name, secret)| (*name, secret)))?;
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .referer(false)
-            .user_agent(concat!("Quarterdeck/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(addresses::Checked { private: self.run.private })
-            .build()
-            .map_err(|error| format!("no HTTP client can be made: {error}"))?;
+        let client = client(self.run.private)?;
         // An attempt is spent by its first start: the folder stays until the outcome is recorded.
         executor.spool_of(self.attempt).create()?.spend();
-        let shown = Shown {
-            redactor,
-            kept: Vec::new(),
-            printed: 0,
-            truncated: false,
-            limit: self.run.answer_limit,
-            sink,
-        };
+        let shown = Shown::new(redactor, self.run.answer_limit, sink);
         Ok(Exchange { run: &self.run, request, client, headers, shown, state: None })
     }
+}
+
+/// A client for one request: it uses no proxy, follows nothing, repeats nothing, and looks at addresses.
+pub(super) fn client(private: bool) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .referer(false)
+        .user_agent(concat!("Quarterdeck/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(addresses::Checked { private })
+        .build()
+        .map_err(|error| format!("no HTTP client can be made: {error}"))
 }
 
 fn header(name: &str) -> Result<HeaderName, String> {
@@ -140,7 +138,7 @@ fn not_sent(name: &str) -> String {
 }
 
 /// What is shown of the answers: masked, and no more than the limit.
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     redactor: Redactor,
     kept: Vec<u8>,
     printed: u64,
@@ -149,8 +147,13 @@ struct Shown<'a> {
     sink: &'a dyn Sink,
 }
 
-impl Shown<'_> {
-    fn line(&mut self, text: &str) {
+impl<'a> Shown<'a> {
+    pub(super) const fn new(redactor: Redactor, limit: usize, sink: &'a dyn Sink) -> Self {
+        Self { redactor, kept: Vec::new(), printed: 0, truncated: false, limit, sink }
+    }
+
+    /// Shows a line.
+    pub(super) fn line(&mut self, text: &str) {
         let masked = self.redactor.push(text.as_bytes());
         self.keep(&masked);
         let masked = self.redactor.push(b"\n");
@@ -169,7 +172,8 @@ impl Shown<'_> {
         self.kept.extend_from_slice(masked);
     }
 
-    fn finish(mut self) -> Kept {
+    /// All that was shown.
+    pub(super) fn finish(mut self) -> Kept {
         let rest = self.redactor.finish();
         self.keep(&rest);
         Kept { bytes: self.kept, printed: self.printed, truncated: self.truncated }
@@ -188,7 +192,7 @@ struct Exchange<'a> {
 }
 
 /// Why a request got no whole answer.
-enum Lost {
+pub(super) enum Lost {
     /// It was not sent.
     Unsent(String),
     /// It was sent.
@@ -333,12 +337,12 @@ impl Exchange<'_> {
 }
 
 /// Host and port of an address, for people.
-fn named(url: &Url) -> String {
+pub(super) fn named(url: &Url) -> String {
     crate::catalogue::http::authority(url)
 }
 
 /// An error with what caused it, without the address, which may hold what is nobody's business.
-fn causes(error: reqwest::Error) -> String {
+pub(super) fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

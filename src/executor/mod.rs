@@ -2,7 +2,8 @@
 //!
 //! `dispatch` hands over a [`Warrant`](crate::storage::Warrant), which `storage` made when a permitted start was committed, and
 //! gets back how the run ended. This floor alone starts processes. Each kind of executor is a module:
-//! `process` for programs of this host, `ssh` for those of others, `http` for requests to services.
+//! `process` for programs of this host, `ssh` for those of others, `http` for requests to services, `rpc` for methods of
+//! endpoints.
 //!
 //! It refuses: a shell, an inherited environment, a second start of an attempt, a secret in an
 //! argument, unbounded output. It never fails towards its caller: what could not be started is an
@@ -21,6 +22,7 @@ mod leftover;
 mod mirror;
 mod process;
 mod redact;
+mod rpc;
 mod run;
 mod sandbox;
 mod secrets;

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process, ssh::Remote};
+use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process, rpc::Call, ssh::Remote};
 use crate::{
     catalogue::{Command, ProcessRun, RunKind},
     model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber},
@@ -33,6 +33,9 @@ impl Executor {
             Request::of(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation());
         if let Some(request) = request {
             return self.run_kind(request, &cancel, sink).await;
+        }
+        if let Some(call) = Call::of(&warrant) {
+            return self.run_kind(call, &cancel, sink).await;
         }
         let remote = Remote::of(warrant.attempt(), warrant.number(), warrant.command(), warrant.invocation());
         if let Some(remote) = remote {

@@ -89,9 +89,7 @@ fn groups(text: &mut String, ops: &Ops) {
     for effect in [Effect::Read, Effect::Change, Effect::Danger] {
         line(text, format_args!("action \"{}\";", effect.name()));
     }
-    let tags: std::collections::BTreeSet<_> =
-        ops.commands.values().flat_map(|command| &command.tags).collect();
-    for tag in tags {
+    for tag in ops.tags() {
         line(text, format_args!("action {};", quoted(&tag_group(tag))));
     }
 }

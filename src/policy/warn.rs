@@ -47,9 +47,7 @@ pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
         }
         let file = match command.run.kind {
             RunKind::Builtin => "policies".to_owned(),
-            RunKind::Process(_) | RunKind::Http(_) | RunKind::Ssh(_) => {
-                format!("commands/{}.toml", command.name)
-            }
+            _ => ops.file_of(command),
         };
         let warning = |what, mend| Warning(Mistake { file, line: None, what, mend });
         if resources.is_empty() {

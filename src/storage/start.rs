@@ -4,7 +4,7 @@
 //! // A warrant cannot be made up,
 //! use quarterdeck::storage::Warrant;
 //! fn make(warrant: Warrant) -> Warrant {
-//!     Warrant { attempt: warrant.attempt(), number: warrant.number(), command: todo!(), invocation: todo!() }
+//!     Warrant { attempt: warrant.attempt(), number: warrant.number(), command: todo!(), invocation: todo!(), by: todo!(), room: todo!() }
 //! }
 //! ```
 //! ```compile_fail,E0599
@@ -25,6 +25,7 @@
 use std::sync::Arc;
 
 use jiff_sqlx::Timestamp as SqlTime;
+use ruma::{OwnedUserId, UserId};
 
 use super::{
     ContentKind, Error, OutboxRow, Work, error::Doing as _, opening::Attempted, read_back::read_back,
@@ -45,6 +46,8 @@ pub struct Warrant {
     number: RequestNumber,
     command: Arc<Command>,
     invocation: Invocation,
+    by: OwnedUserId,
+    room: String,
 }
 
 impl Warrant {
@@ -66,6 +69,16 @@ impl Warrant {
     /// With which arguments.
     pub const fn invocation(&self) -> &Invocation {
         &self.invocation
+    }
+
+    /// For whom: whom the rules permitted it.
+    pub fn by(&self) -> &UserId {
+        &self.by
+    }
+
+    /// The key of the room that it was asked in.
+    pub fn room(&self) -> &str {
+        &self.room
     }
 }
 
@@ -212,6 +225,7 @@ impl Work {
             return Err(Error::ForeignPermit { number });
         }
         let attempt = AttemptId(self.storage.inner.random.uuid());
+        let (by, room) = (permit.principal().to_owned(), permit.room().to_owned());
         let executor = command.run.kind.name();
         // Whether a lock is free is not known without looking, and the look must find the request.
         if self
@@ -228,7 +242,8 @@ impl Work {
         let secrets =
             command.run.kind.credentials().into_iter().map(|(_, secret)| secret.to_owned()).collect();
         self.append_start(number, attempt, executor, secrets, command.run.kind.sandbox()).await?;
-        Ok(Start::Pending(PendingWarrant { warrant: Warrant { attempt, number, command, invocation } }))
+        let warrant = Warrant { attempt, number, command, invocation, by, room };
+        Ok(Start::Pending(PendingWarrant { warrant }))
     }
 
     /// Uses up a permit for a built-in, whose outcome is known at once: its start and its end are

@@ -31,6 +31,8 @@ pub struct Loading<'a> {
     pub signer: Option<&'a str>,
     /// Who has it loaded, where a person does from a room.
     pub by: Option<&'a UserId>,
+    /// The version in whose place alone it may come, where it was made from that.
+    pub over: Option<Digest>,
 }
 
 /// The version that the log names last.
@@ -102,13 +104,17 @@ async fn keep(
     connection: &mut PgConnection,
     sheaf: &mut Sheaf,
     now: Timestamp,
-    Loading { ops, rules, reference, signer, by }: Loading<'_>,
+    Loading { ops, rules, reference, signer, by, over }: Loading<'_>,
 ) -> Result<bool, Error> {
     // One after the other: which version is the last must be the same for the log and for whoever follows it.
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('quarterdeck rules.loaded'))")
         .execute(&mut *connection)
         .await
         .doing(DOING)?;
+    let last = last_loaded(connection).await?;
+    if over.is_some_and(|over| last.as_ref().is_none_or(|last| last.folder != over)) {
+        return Ok(false);
+    }
     let new = sqlx::query!(
         "INSERT INTO ops_versions (folder, commit_id, first_kept) VALUES ($1, $2, $3)
          ON CONFLICT (folder) DO NOTHING",
@@ -132,7 +138,6 @@ async fn keep(
         .await
         .doing(DOING)?;
     }
-    let last = last_loaded(connection).await?;
     let same = last
         .as_ref()
         .is_some_and(|last| (last.folder, last.rules, &last.commit) == (ops.digest, rules, &ops.commit));

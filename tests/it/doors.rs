@@ -131,6 +131,10 @@ fn nothing_is_run_but_by_a_warrant() {
         &run,
         &[
             ("is made, told of secrets, and made ready", &["new", "replace_secrets", "warm"]),
+            (
+                "asks an endpoint of the folder in force what it offers, which changes nothing there or here",
+                &["listing"],
+            ),
             ("makes a child ready that runs nothing until `run` brings the warrant", &["poise"]),
             ("looks at, ends or forgets what was started", &["probe", "leftovers", "end_leftover", "forget"]),
         ],

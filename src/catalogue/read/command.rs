@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::SignedDuration;
 
-use super::{References, Source, arguments, confined::confined, http, section::Section, ssh};
+use super::{References, Source, arguments, confined::confined, endpoint, http, section::Section, ssh};
 use crate::catalogue::{
     Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind,
     did_you_mean,
@@ -89,6 +89,10 @@ pub(in crate::catalogue) fn command(
                 let ssh = ssh::ssh(key, &mut run, &templates, references);
                 read_rest(run, &templates, ssh.map(|ssh| RunKind::Ssh(Box::new(ssh))))
             }
+            Some("chatops_rpc") => {
+                let rpc = endpoint::rpc(key, &mut run, &templates, references);
+                read_rest(run, &templates, rpc.map(|rpc| RunKind::ChatopsRpc(Box::new(rpc))))
+            }
             _ => read_run(run, &templates, references),
         }
     });
@@ -118,7 +122,7 @@ pub(in crate::catalogue) fn command(
     })
 }
 
-fn effect(file: &mut Section<'_>) -> Option<Effect> {
+pub(super) fn effect(file: &mut Section<'_>) -> Option<Effect> {
     if !file.has("effect") {
         let _ = file.required_text(
             "effect",
@@ -182,6 +186,11 @@ pub(super) struct Templates<'a> {
 }
 
 impl Templates<'_> {
+    /// The names of the arguments.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().copied()
+    }
+
     fn argument(&self, name: &str) -> Option<(&Argument, bool)> {
         self.arguments
             .iter()
@@ -235,7 +244,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             file.wrong(
                 &executor.place,
                 format!("executor = \"{}\" is not known", executor.value),
-                "Write executor = \"process\", executor = \"ssh\" or executor = \"http\".",
+                "Write executor = \"process\", \"ssh\", \"http\" or \"chatops_rpc\".",
             );
         }
         executor.value == "process"

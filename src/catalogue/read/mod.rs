@@ -7,6 +7,7 @@ mod arguments;
 mod command;
 mod confined;
 mod doors;
+mod endpoint;
 mod host;
 mod http;
 mod room;
@@ -20,6 +21,7 @@ mod team;
 
 pub(super) use command::{command, fits_subject};
 pub(super) use doors::is_reference;
+pub(super) use endpoint::endpoint;
 pub(super) use host::host;
 pub(super) use room::room;
 pub(super) use rule_test::rule_tests;
@@ -48,6 +50,8 @@ pub(super) struct References {
     pub(super) subjects: Vec<(String, Located<String>)>,
     /// The hosts that commands name, or the argument that names them.
     pub(super) hosts: Vec<(String, Located<String>)>,
+    /// The endpoints whose methods commands call.
+    pub(super) endpoints: Vec<(String, Located<String>)>,
     /// The phrases of commands.
     pub(super) phrases: Vec<(String, Located<String>)>,
 }

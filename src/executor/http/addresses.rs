@@ -7,9 +7,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// Looks names up, and refuses those that lead where a request must not go.
-pub(super) struct Checked {
+pub(in crate::executor) struct Checked {
     /// Whether private addresses are declared to be right.
-    pub(super) private: bool,
+    pub(in crate::executor) private: bool,
 }
 
 impl Resolve for Checked {
@@ -26,7 +26,7 @@ impl Resolve for Checked {
 }
 
 /// Looks at an address that stands in the URL itself, which nobody looks up.
-pub(super) fn check(url: &Url, private: bool) -> Result<(), String> {
+pub(in crate::executor) fn check(url: &Url, private: bool) -> Result<(), String> {
     match url.host() {
         Some(Host::Ipv4(address)) => refuse(address.into(), private),
         Some(Host::Ipv6(address)) => refuse(address.into(), private),
@@ -50,7 +50,7 @@ fn refuse(address: IpAddr, private: bool) -> Result<(), String> {
         Reach::Public => Ok(()),
         Reach::Private if private => Ok(()),
         Reach::Private => Err(format!(
-            "{address} is a private address: write private = true in [run] if that is where the service is"
+            "{address} is a private address: write private = true if that is where the service is"
         )),
         Reach::Never => Err(format!("{address} is no address of a service")),
     }

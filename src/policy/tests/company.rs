@@ -67,6 +67,7 @@ pub fn ops(rules: &str) -> Ops {
         .into_iter()
         .map(|team| (team.key.clone(), team))
         .collect(),
+        endpoints: BTreeMap::new(),
         systems: [
             system("web", "web", Criticality::High, &["staging", "production"]),
             system("db", "on-call", Criticality::Low, &["production"]),

@@ -97,5 +97,5 @@ async fn a_decision_is_found_with_what_it_was_made_of() {
 }
 
 fn loading(ops: &Ops, rules: Digest) -> Loading<'_> {
-    Loading { ops, rules, reference: None, signer: None, by: None }
+    Loading { ops, rules, reference: None, signer: None, by: None, over: None }
 }
