@@ -41,8 +41,8 @@ FROM (SELECT n, at, kind, sha256((n || kind)::bytea) AS salt, convert_to(CASE ki
                'system', json_build_object('type', 'text', 'value', subject)), 'subject', subject)::text
           ELSE 'step ' || n || ' of ' || word || E' is done\nall of ' || command || ' is well' END, 'UTF8') AS bytes
       FROM made CROSS JOIN (VALUES ('text'), ('invocation'), ('output')) AS k (kind)) AS c;
-INSERT INTO leaves (index, entry_id, hash)
-SELECT row_number() OVER (ORDER BY place) - 1 + (SELECT size FROM head), id, sha256(id::text::bytea) FROM entries;
+INSERT INTO leaves (log, index, entry_id, hash)
+SELECT 1, row_number() OVER (ORDER BY place) - 1 + (SELECT size FROM head), id, sha256(id::text::bytea) FROM entries;
 DELETE FROM pending;
 UPDATE head SET size = (SELECT count(*) FROM leaves);
 COMMIT;

@@ -69,8 +69,8 @@ pub enum Error {
     #[error(
         "the witness {name} has seen {seen} entries of this log, and the database has {size}: it shows a checkpoint that this \
          log's key has signed. So the database is an older one that was put back. Nothing is done, because what is \
-         signed now would be a second history. Put back a newer backup. If there is none, take the witness out of `[audit]` in \
-         quarterdeck.toml: then the log goes on, and the witness can prove that entries are gone"
+         signed now would be a second history. Put back a newer backup. If there is none: `quarterdeck recover --restored \
+         --reason TEXT` begins a new log that names the gap (docs/backup.md)"
     )]
     Behind {
         /// The witness.
@@ -97,7 +97,8 @@ pub enum Error {
         "the witness {name} at {url} says that {said}, and shows no checkpoint of this log that says so ({shown}). It may be right: \
          then the database is an older one that was put back, and a newer backup is needed. Or it is wrong. Nothing is done \
          meanwhile, because what is signed on an old database would be a second history. If you know that this database is the \
-         newest, take the witness out of `[audit]` in quarterdeck.toml and start again"
+         newest, take the witness out of `[audit]` in quarterdeck.toml and start again. If it is a backup and there is no newer one: \
+         `quarterdeck recover --restored --reason TEXT` (docs/backup.md)"
     )]
     Unproved {
         /// The witness.
@@ -258,17 +259,29 @@ impl Collector {
         Ok(())
     }
 
+    /// The last checkpoint of this log that each witness shows, or why it shows none.
+    pub async fn shown(&self) -> Vec<(String, Result<Head, String>)> {
+        let shown = self
+            .witnesses
+            .iter()
+            .map(async |witness| (witness.key.name().to_owned(), self.shown_by(witness).await));
+        futures_util::future::join_all(shown).await
+    }
+
+    async fn shown_by(&self, witness: &Declared) -> Result<Head, String> {
+        let path = format!("{}/checkpoint", Digest::of(self.log.origin().as_bytes()));
+        match self.answer(witness, self.http.get(at(witness, &path))).await {
+            Ok((200, note)) => Ok(self.log.open(&note).map_err(|error| error.to_string())?.head),
+            Ok((status, _)) => Err(format!("it answered {status}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// What to make of a witness that says something against the log of `size` entries.
     async fn weigh(&self, witness: &Declared, size: u64, said: String) -> Result<Error, Error> {
         let (name, url) = (witness.key.name().to_owned(), witness.url.clone());
-        let path = format!("{}/checkpoint", Digest::of(self.log.origin().as_bytes()));
-        let shown = match self.answer(witness, self.http.get(at(witness, &path))).await {
-            Ok((200, note)) => self.log.open(&note).map_err(|error| error.to_string()),
-            Ok((status, _)) => Err(format!("it answered {status}")),
-            Err(error) => Err(error.to_string()),
-        };
-        let seen = match shown {
-            Ok(opened) => opened.head,
+        let seen = match self.shown_by(witness).await {
+            Ok(seen) => seen,
             Err(shown) => return Ok(Error::Unproved { name, url, said, shown }),
         };
         if seen.size > size {

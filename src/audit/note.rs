@@ -51,6 +51,7 @@ pub struct Head {
 pub struct LogKey {
     signer: StandardSigner,
     public: PublicKey,
+    seed: [u8; 32],
 }
 
 impl LogKey {
@@ -83,7 +84,16 @@ impl LogKey {
         let public = SigningKey::from_bytes(&seed).verifying_key();
         let number = key_id(origin, &typed(public.as_bytes()));
         let public = format!("{origin}+{number:08x}+{}", BASE64_STANDARD.encode(typed(public.as_bytes())));
-        Ok(Self { signer, public: PublicKey::read(&public)? })
+        Ok(Self { signer, public: PublicKey::read(&public)?, seed })
+    }
+
+    /// The same key for another log, one that began after this one had ended. What it signs begins with that log's
+    /// name, so nothing that is signed for one can be taken for the other's.
+    pub fn named(&self, origin: &str) -> Result<Self, Error> {
+        let public = SigningKey::from_bytes(&self.seed).verifying_key();
+        let number = key_id(origin, &typed(public.as_bytes()));
+        let text = format!("PRIVATE+KEY+{origin}+{number:08x}+{}", BASE64_STANDARD.encode(typed(&self.seed)));
+        Self::read(&Secret::new(text), origin)
     }
 
     /// The public half.
@@ -136,6 +146,13 @@ impl PublicKey {
             return Err(wrong("its number is not written in eight digits in lower case"));
         }
         Ok(Self { verifier, text: text.to_owned() })
+    }
+
+    /// The same key for another log: see [`LogKey::named`].
+    pub fn named(&self, origin: &str) -> Result<Self, Error> {
+        let key = self.text.splitn(3, '+').nth(2).and_then(|key| BASE64_STANDARD.decode(key).ok());
+        let key = key.ok_or_else(|| Error::PublicKey("its third part is no Base 64".to_owned()))?;
+        Self::read(&format!("{origin}+{:08x}+{}", key_id(origin, &key), BASE64_STANDARD.encode(&key)))
     }
 
     /// The log's name.
@@ -255,6 +272,12 @@ mod tests {
         public.open(&note.replacen("42", "43", 1)).unwrap_err();
         let other = LogKey::read(&LogKey::draw("example.org/log", &SystemRandom), "example.org/log").unwrap();
         other.public().open(&note).unwrap_err();
+        // The same key under another name signs for the log of that name alone.
+        let next = key.named("example.org/log/2").unwrap();
+        let of_next = next.sign(head).unwrap();
+        public.open(&of_next).unwrap_err();
+        next.public().open(&note).unwrap_err();
+        assert_eq!(public.named("example.org/log/2").unwrap().open(&of_next).unwrap().head, head);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use crate::{model::Span, storage::Sealed};
 /// A line below a request's story.
 pub fn sealed(sealed: Option<&Sealed>) -> Vec<Span> {
     let Some(sealed) = sealed else { return vec![Span::text("Not in a signed checkpoint yet.")] };
+    let log = sealed.ended.map(|log| format!(" of log {log}, which has ended")).unwrap_or_default();
     let mut spans = vec![Span::text(format!(
-        "In the signed checkpoint of {} entries, {} UTC · ",
+        "In the signed checkpoint of {} entries{log}, {} UTC · ",
         sealed.size,
         time(sealed.at)
     ))];
@@ -48,7 +49,7 @@ mod tests {
     fn it_is_told_which_checkpoint_holds_a_request_and_who_has_witnessed_it() {
         let at = "2026-11-23T12:03:04Z".parse().unwrap();
         let witness = |name: &str, size| (format!("{name}+25c3abb9+BOkyeRrm"), size, at);
-        let mut told = Sealed { size: 41, at, witnesses: Vec::new() };
+        let mut told = Sealed { ended: None, size: 41, at, witnesses: Vec::new() };
         assert_eq!(plain(None), "Not in a signed checkpoint yet.");
         assert!(plain(Some(&told)).ends_with("witnessed by nobody yet"), "{}", plain(Some(&told)));
         told.witnesses = vec![witness("one.example/w", 41), witness("two.example/w", 60)];

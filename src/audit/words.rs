@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::words_of_waiting;
-use crate::model::{Commitment, Ending, Event, Span};
+use crate::model::{Commitment, Ending, Event, Recovered, Span};
 
 /// A time for a list: `2026-11-23 12:03:04`.
 pub(super) fn time(at: Timestamp) -> String {
@@ -94,6 +94,7 @@ pub(super) fn became(event: &Event) -> Option<String> {
         }
         Event::CommandDenied { by, .. } => Some(format!("refused by {by}")),
         Event::CommandExpired { .. } => Some("waited too long".to_owned()),
+        Event::CommandInterrupted { .. } => Some("interrupted: its outcome is not known".to_owned()),
         Event::RunStarted { .. } => Some("runs".to_owned()),
         // Who reads a list may not read what each printed, nor why another host says that it failed.
         Event::RunFinished { ending, took_ms, .. } => Some(ended(&ending.without_reason(), *took_ms)),
@@ -279,6 +280,22 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         }
         Event::LocalRefused { uid, why } => {
             vec![Span::text(format!("Refused the user {uid} of this host at the local socket: {why}"))]
+        }
+        Event::LogRecovered(Recovered { by, reason, size, witnesses, .. }) => {
+            let seen = witnesses.iter().map(|shown| shown.size).max().filter(|seen| seen > size);
+            let gap = match seen {
+                Some(seen) => format!("{} more were signed and are not here", seen - size),
+                None => "what was signed after that is not here".to_owned(),
+            };
+            vec![
+                Span::strong(by),
+                Span::text(format!(
+                    " began a new log after a backup was restored: the one before ends with {size} entries; {gap} · {reason}"
+                )),
+            ]
+        }
+        Event::CommandInterrupted { .. } => {
+            vec![Span::text("Interrupted: a backup was restored, and what became of it is not known")]
         }
         Event::LogHeartbeat {} => vec![Span::text("the log goes on; nothing was written for an hour")],
         Event::OutsideNoted { by, system, what } => vec![

@@ -62,7 +62,7 @@ impl Options {
         if matches!(self.what, What::Key(_)) {
             return key::Key::run(&settings);
         }
-        let own = key::read(&settings).map(|key| key.public().clone());
+        let own = key::read(&settings);
         let witnesses = key::witnesses(&settings)?;
         super::runtime()?.block_on(async {
             let storage = logged::connect(settings)?;
@@ -70,7 +70,9 @@ impl Options {
                 What::List(list) => list.run(&storage, &ops).await,
                 What::Show(show) => show.run(&storage).await,
                 What::Key(_) => Ok(ExitCode::SUCCESS),
-                What::Verify(verify) => verify.run(&storage, own.ok(), &witnesses).await,
+                What::Verify(verify) => {
+                    verify.run(&storage, own.ok().map(|key| key.public().clone()), &witnesses).await
+                }
                 What::Export(export) => match own {
                     Ok(key) => export.run(&storage, &key).await,
                     Err(error) => Err(error),

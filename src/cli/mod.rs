@@ -25,6 +25,7 @@ mod migrate;
 mod new;
 mod note;
 mod pruning;
+mod recover;
 mod registration;
 mod reload;
 mod rooms;
@@ -76,6 +77,8 @@ enum Command {
     Audit(audit::Options),
     /// Witnesses other houses' logs: sees that they only grow, and says so by cosignatures
     Witness(witness::Options),
+    /// Goes on after an old backup of the database was put back
+    Recover(recover::Options),
     /// Decides about a room what Quarterdeck does not decide by itself
     Rooms(rooms::Options),
     /// Checks an installation and says how to mend what is wrong
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Reload(options) => Ok(options.run()),
         Command::Audit(options) => options.run(),
         Command::Witness(options) => options.run(),
+        Command::Recover(options) => options.run(),
         Command::Rooms(options) => options.run(),
         Command::Doctor(options) => options.run(),
         Command::ExecRun(options) => options.run(),

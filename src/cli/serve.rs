@@ -78,10 +78,13 @@ impl Options {
         if !database_is_ready(&storage, &stop).await? {
             return Ok(ExitCode::SUCCESS);
         }
-        let collector = Collector::new(storage.clone(), &log_key, key::witnesses(&settings)?)?;
+        // What is signed is signed for this log alone, even if another begins meanwhile.
+        let log = storage.log().await?;
+        let (of_log, log_key) = (storage.of_log(log.number), key::of_log(&log_key, &log)?);
+        let collector = Collector::new(of_log.clone(), &log_key, key::witnesses(&settings)?)?;
         // Before anything is signed: what is signed on an old database would be a second history.
         collector.start().await.context("comparing the log with its witnesses")?;
-        let sequencer = Sequencer::new(storage.clone(), log_key);
+        let sequencer = Sequencer::new(of_log, log_key);
         sequencer.start().await.context("going on with the log")?;
         let health = Arc::new(Health::default());
         let read: Reader = Arc::new(super::folder::listed);

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     executor::Executor,
     matrix::{Homeserver, Outbox},
-    model::RequestNumber,
+    model::{RequestNumber, Timestamp},
     storage::{Error, PASSED, Storage, Ticket, Wanted, Work},
 };
 
@@ -56,6 +56,7 @@ pub struct House {
     places: Arc<Semaphore>,
     errands: Arc<Semaphore>,
     encrypted: Mutex<BTreeSet<OwnedRoomId>>,
+    restored_at: OnceLock<Timestamp>,
     drift: mpsc::UnboundedSender<OwnedRoomId>,
     own_prefix: String,
     own_server: OwnedServerName,
@@ -156,6 +157,7 @@ impl House {
             places: Arc::new(Semaphore::new(settings.runs)),
             errands: Arc::new(Semaphore::new(ERRANDS)),
             encrypted: Mutex::default(),
+            restored_at: OnceLock::new(),
             drift,
             own_prefix: format!("{}_", settings.bot),
             own_server: settings.server_name,
@@ -183,6 +185,11 @@ impl House {
     pub fn look_at(&self, room: &RoomId) {
         // Without a listener the server is stopping, and looks at all rooms when it starts.
         let _ = self.drift.send(room.to_owned());
+    }
+
+    /// When a restored backup was gone on from, if that ever was: nothing from before is run.
+    pub fn restored_at(&self) -> Option<Timestamp> {
+        self.restored_at.get().copied()
     }
 
     /// Whether this is the first encrypted message seen in a room since the start.
@@ -230,6 +237,9 @@ impl Dispatcher {
 
     /// Ends what earlier lives left behind, in the database and among the machine's processes.
     pub async fn recover(&self) -> Result<(), Error> {
+        if let Some(at) = self.house.storage.log().await?.begun_at {
+            self.house.restored_at.get_or_init(|| at);
+        }
         recovery::interrupted(&self.house).await?;
         recovery::sweep(&self.house).await;
         self.house.executor.warm();

@@ -32,6 +32,7 @@ mod ps;
 mod reactions;
 mod recovery;
 mod reload;
+pub mod restored;
 mod room_events;
 mod running;
 mod said_of_queue;

@@ -238,6 +238,12 @@ impl Asked<'_> {
             // Nothing is said to strangers: they are on the record, and that is all.
             return Some(No::plain("server", None));
         }
+        // A message from before the restored backup was put back may have been obeyed, and nobody knows.
+        if let Some(at) = self.house.restored_at()
+            && claimed_at.min(received_at) <= at
+        {
+            return Some(No::plain("stale", Some(speech::from_before_the_restore(at))));
+        }
         let ahead = claimed_at.duration_since(received_at);
         if ahead > SignedDuration::from_secs(60) {
             return Some(No::plain("stale", Some(speech::from_the_future(ahead, server.as_str()))));

@@ -5,7 +5,7 @@ use crate::{
     audit::{self, proof, tree},
     model::{Message, RequestNumber, Span},
     policy::{Action, Decision},
-    storage::{Error, Work},
+    storage::{Error, SignedLeaf, Work},
 };
 
 /// Answers with a proof of the request's last entry that is signed.
@@ -21,15 +21,13 @@ pub async fn prove(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) ->
     if request.is_none() {
         return said(format!("There is no request {number} in this room."));
     }
-    let signed = storage.last_checkpoint().await?;
-    let size = signed.as_ref().map_or(0, |last| last.size);
-    let leaf = storage.last_leaf_of(number, size).await?;
-    let shown = match &leaf {
-        Some((index, _)) => storage.checkpoint_for(*index).await?,
-        None => None,
-    };
-    let (Some(shown), Some((index, body))) = (shown, leaf) else {
+    let Some(SignedLeaf { log, index, body }) = storage.signed_leaf_of(number).await? else {
         return said(format!("Nothing of {number} is signed yet. Ask again in a second."));
+    };
+    let storage = &storage.of_log(log);
+    let Some(shown) = storage.checkpoint_for(index).await? else {
+        let reason = format!("the checkpoint is gone that held the leaf {index}");
+        return Err(Error::Unreadable { what: "the log's tree", reason });
     };
     let size = shown.size;
     let unreadable =

@@ -2,7 +2,7 @@
 //!
 //! Pure. Every phrase of an answer about a request stands here, so that the tone can be read in one place.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use ruma::UserId;
 
 use crate::{
@@ -223,6 +223,15 @@ pub fn stale(age: SignedDuration) -> Message {
     Message::marked(StateMark::Stale).line([Span::text(format!(
         "Not run: this arrived {} after it was sent. Send it again if you still want it.",
         took(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+    ))])
+}
+
+/// Sent before a backup was restored: it may have been run, and the record of it is gone.
+pub fn from_before_the_restore(at: Timestamp) -> Message {
+    Message::marked(StateMark::Stale).line([Span::text(format!(
+        "Not run: Quarterdeck's database was restored from a backup at {} UTC, and this was sent before. It may have been run \
+         then: look, and send it again if you still want it.",
+        at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%F %H:%M")
     ))])
 }
 

@@ -6,13 +6,14 @@
 //! [`Commitment`] to it is.
 
 use jiff::Timestamp;
-use ruma::{
-    CanonicalJsonError, CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedRoomId, OwnedUserId,
-    canonical_json::to_canonical_value,
-};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, BootId, Commitment, Digest, Ending, EntryId, OutputSummary, RequestNumber, Sandbox};
+use super::{
+    AttemptId, BootId, Commitment, Digest, Ending, EntryId, OutputSummary, RequestNumber, Sandbox, State,
+};
+
+pub use recovered::{Recovered, Shown};
 
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,30 +31,6 @@ pub struct Entry {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
-}
-
-impl Entry {
-    /// The entry in canonical JSON: the bytes that are stored and, later, hashed into the tree.
-    ///
-    /// # Errors
-    ///
-    /// Only where a number is outside the range of canonical JSON.
-    pub fn to_canonical_json(&self) -> Result<Vec<u8>, CanonicalJsonError> {
-        let value: CanonicalJsonValue = to_canonical_value(self)?;
-        Ok(value.to_string().into_bytes())
-    }
-
-    /// The entry's body as an object of canonical JSON.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::to_canonical_json`].
-    pub fn to_canonical_object(&self) -> Result<CanonicalJsonObject, CanonicalJsonError> {
-        match to_canonical_value(self)? {
-            CanonicalJsonValue::Object(object) => Ok(object),
-            _ => unreachable!("a struct serialises to an object"),
-        }
-    }
 }
 
 /// What an entry tells of.
@@ -439,6 +416,15 @@ pub enum Event {
     /// For an hour nothing was written: the log goes on all the same.
     #[serde(rename = "log.heartbeat")]
     LogHeartbeat {},
+    /// A new log begins: the database was restored from a backup, and what was signed since then is gone. Its first entry.
+    #[serde(rename = "log.recovered")]
+    LogRecovered(Recovered),
+    /// A request was unfinished in a database that was restored: what became of it is not known, and it is not run.
+    #[serde(rename = "command.interrupted")]
+    CommandInterrupted {
+        /// Where it stood in the backup.
+        was: State,
+    },
     /// A message could not be sent, for a reason that waiting does not mend.
     #[serde(rename = "answer.parked")]
     AnswerParked {
@@ -488,6 +474,8 @@ pub enum Event {
     },
 }
 
+mod canonical;
 mod kind;
+mod recovered;
 #[cfg(test)]
 mod tests;

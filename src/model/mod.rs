@@ -21,7 +21,7 @@ pub use ambient::{Clock, Random, SystemClock, SystemRandom};
 pub use answer::{Block, Message, Span, StateMark};
 pub use claimed::claimed_at;
 pub use digest::{Commitment, Digest, Salt, approval_digest};
-pub use entry::{Entry, Event};
+pub use entry::{Entry, Event, Recovered, Shown};
 pub use ids::{AttemptId, BootId, EntryId, RequestNumber};
 pub use invocation::{Invocation, quoted};
 pub use jiff::{SignedDuration, Timestamp};

@@ -28,7 +28,8 @@ pub enum State {
     TimedOut,
     /// Ended by somebody. Final.
     Cancelled,
-    /// Started, and its outcome is not known. Final; never silently run again.
+    /// Its outcome is not known: it was started, or it was unfinished in a database that was restored from a backup. Final;
+    /// never silently run again.
     Interrupted,
     /// Refused by an approver. Final.
     Denied,
@@ -61,10 +62,12 @@ impl State {
             Received, Refused, Running, Succeeded, TimedOut,
         };
         match self {
-            Received => &[Refused, AwaitingConfirmation, AwaitingApproval, Queued],
-            AwaitingConfirmation => &[AwaitingApproval, Queued, Refused, Denied, Expired, Cancelled],
-            AwaitingApproval => &[Queued, Refused, Denied, Expired, Cancelled],
-            Queued => &[Running, AwaitingApproval, Refused, Cancelled],
+            Received => &[Refused, AwaitingConfirmation, AwaitingApproval, Queued, Interrupted],
+            AwaitingConfirmation => {
+                &[AwaitingApproval, Queued, Refused, Denied, Expired, Cancelled, Interrupted]
+            }
+            AwaitingApproval => &[Queued, Refused, Denied, Expired, Cancelled, Interrupted],
+            Queued => &[Running, AwaitingApproval, Refused, Cancelled, Interrupted],
             Running => &[Succeeded, Failed, TimedOut, Cancelled, Interrupted],
             Refused | Succeeded | Failed | TimedOut | Cancelled | Interrupted | Denied | Expired => &[],
         }
@@ -129,6 +132,8 @@ mod tests {
                 | (AwaitingConfirmation, AwaitingApproval)
                 | (Queued, Running | AwaitingApproval | Refused | Cancelled)
                 | (Running, Succeeded | Failed | TimedOut | Cancelled | Interrupted)
+                // Nobody knows what became of it since the backup that was restored.
+                | (Received | AwaitingConfirmation | AwaitingApproval | Queued, Interrupted)
         )
     }
 

@@ -14,6 +14,8 @@ use crate::model::{BootId, Clock, Random, Secret, Timestamp};
 #[derive(Clone)]
 pub struct Storage {
     pub(super) inner: Arc<Inner>,
+    /// Whose tree is read and extended; `None`: that of the log that goes on.
+    pub(super) log: Option<i32>,
 }
 
 pub(super) struct Inner {
@@ -54,6 +56,7 @@ impl Storage {
         let searches = pool(4).connect_lazy_with(planned_each);
         let boot = BootId(random.uuid());
         Ok(Self {
+            log: None,
             inner: Arc::new(Inner {
                 pool: every_day,
                 searches,

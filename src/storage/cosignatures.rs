@@ -19,6 +19,8 @@ pub struct Cosignature {
 /// Where an entry stands in what is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
+    /// The log that it is in, where that one has ended; `None` where it goes on.
+    pub ended: Option<i32>,
     /// The size of the first signed tree that holds it.
     pub size: u64,
     /// When that was signed.
@@ -35,10 +37,12 @@ impl Storage {
     pub async fn sealed(&self, request: RequestNumber) -> Result<Option<Sealed>, Error> {
         let first = sqlx::query!(
             r#"
-            SELECT l.index, k.size, k.signed_at AS "at: SqlTime"
+            SELECT l.log, l.index, k.size, k.signed_at AS "at: SqlTime",
+                   l.log < (SELECT max(number) FROM logs) AS "ended!"
             FROM entries e JOIN leaves l ON l.entry_id = e.id,
-            LATERAL (SELECT size, signed_at FROM checkpoints WHERE size > l.index ORDER BY size LIMIT 1) AS k
-            WHERE e.request = $1 ORDER BY l.index DESC LIMIT 1
+            LATERAL (SELECT size, signed_at FROM checkpoints WHERE log = l.log AND size > l.index
+                     ORDER BY size LIMIT 1) AS k
+            WHERE e.request = $1 ORDER BY l.log DESC, l.index DESC LIMIT 1
             "#,
             request.0
         )
@@ -50,25 +54,27 @@ impl Storage {
         let witnesses = sqlx::query!(
             r#"
             WITH RECURSIVE names AS (
-                SELECT min(witness) AS witness FROM cosignatures
+                SELECT min(witness) AS witness FROM cosignatures WHERE log = $2
                 UNION ALL
-                SELECT (SELECT min(c.witness) FROM cosignatures c WHERE c.witness > n.witness)
+                SELECT (SELECT min(c.witness) FROM cosignatures c WHERE c.log = $2 AND c.witness > n.witness)
                 FROM names n WHERE n.witness IS NOT NULL
             )
             SELECT n.witness AS "witness!", c.size AS "size!", c.at AS "at!: SqlTime"
             FROM names n,
-            LATERAL (SELECT size, at FROM cosignatures WHERE witness = n.witness AND size > $1
+            LATERAL (SELECT size, at FROM cosignatures WHERE log = $2 AND witness = n.witness AND size > $1
                      ORDER BY size LIMIT 1) AS c
             ORDER BY n.witness
             "#,
-            first.index
+            first.index,
+            first.log
         )
         .fetch_all(self.pool())
         .await
         .doing(DOING)?;
         let witnesses =
             witnesses.into_iter().map(|row| (row.witness, row.size.cast_unsigned(), row.at.into())).collect();
-        Ok(Some(Sealed { size: first.size.cast_unsigned(), at: first.at.into(), witnesses }))
+        let ended = first.ended.then_some(first.log);
+        Ok(Some(Sealed { ended, size: first.size.cast_unsigned(), at: first.at.into(), witnesses }))
     }
 
     /// The first checkpoint that holds this leaf and that most witnesses have cosigned, with their lines below it. Where
@@ -78,15 +84,19 @@ impl Storage {
             r#"
             SELECT k.size, k.root, k.signed_at AS "at: SqlTime",
                    k.note || coalesce((SELECT string_agg(c.line, '' ORDER BY c.witness)
-                                       FROM cosignatures c WHERE c.size = k.size), '') AS "note!"
+                                       FROM cosignatures c WHERE c.log = k.log AND c.size = k.size), '') AS "note!"
             FROM checkpoints k
-            WHERE k.size = coalesce(
+            WHERE k.log = coalesce($2, (SELECT max(number) FROM logs)) AND k.size = coalesce(
                 -- Not among all that ever were.
-                (SELECT s.size FROM (SELECT size FROM cosignatures WHERE size > $1 ORDER BY size LIMIT 500) AS s
+                (SELECT s.size FROM (SELECT size FROM cosignatures
+                                     WHERE log = coalesce($2, (SELECT max(number) FROM logs)) AND size > $1
+                                     ORDER BY size LIMIT 500) AS s
                  GROUP BY s.size ORDER BY count(*) DESC, s.size LIMIT 1),
-                (SELECT max(size) FROM checkpoints WHERE size > $1))
+                (SELECT max(size) FROM checkpoints
+                 WHERE log = coalesce($2, (SELECT max(number) FROM logs)) AND size > $1))
             "#,
-            index.cast_signed()
+            index.cast_signed(),
+            self.log
         )
         .fetch_optional(self.pool())
         .await
@@ -105,10 +115,12 @@ impl Storage {
             r#"
             SELECT k.root, k.signed_at AS "at: SqlTime",
                    k.note || coalesce((SELECT string_agg(c.line, '' ORDER BY c.witness)
-                                       FROM cosignatures c WHERE c.size = k.size), '') AS "note!"
-            FROM checkpoints k WHERE k.size = $1
+                                       FROM cosignatures c WHERE c.log = k.log AND c.size = k.size), '') AS "note!"
+            FROM checkpoints k
+            WHERE k.size = $1 AND k.log = coalesce($2, (SELECT max(number) FROM logs))
             "#,
-            size.cast_signed()
+            size.cast_signed(),
+            self.log
         )
         .fetch_optional(self.pool())
         .await
@@ -118,7 +130,12 @@ impl Storage {
 
     /// The last checkpoint that anybody has cosigned.
     pub async fn last_witnessed(&self) -> Result<Option<u64>, Error> {
-        let size = sqlx::query_scalar!("SELECT max(size) FROM cosignatures").fetch_one(self.pool()).await;
+        let size = sqlx::query_scalar!(
+            "SELECT max(size) FROM cosignatures WHERE log = coalesce($1, (SELECT max(number) FROM logs))",
+            self.log
+        )
+        .fetch_one(self.pool())
+        .await;
         Ok(size.doing(DOING)?.map(i64::cast_unsigned))
     }
 
@@ -131,11 +148,13 @@ impl Storage {
         at: Timestamp,
     ) -> Result<(), Error> {
         sqlx::query!(
-            "INSERT INTO cosignatures (size, witness, line, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            "INSERT INTO cosignatures (log, size, witness, line, at)
+             VALUES (coalesce($5, (SELECT max(number) FROM logs)), $1, $2, $3, $4) ON CONFLICT DO NOTHING",
             size.cast_signed(),
             witness,
             line,
-            SqlTime::from(at) as _
+            SqlTime::from(at) as _,
+            self.log
         )
         .execute(self.pool())
         .await
@@ -146,9 +165,12 @@ impl Storage {
     /// The last cosignature by the witness with this public key.
     pub async fn last_cosignature(&self, witness: &str) -> Result<Option<Cosignature>, Error> {
         let row = sqlx::query!(
-            "SELECT c.size, c.line, k.note FROM cosignatures c JOIN checkpoints k ON k.size = c.size
-             WHERE c.witness = $1 ORDER BY c.size DESC LIMIT 1",
-            witness
+            "SELECT c.size, c.line, k.note
+             FROM cosignatures c JOIN checkpoints k ON k.log = c.log AND k.size = c.size
+             WHERE c.witness = $1 AND c.log = coalesce($2, (SELECT max(number) FROM logs))
+             ORDER BY c.size DESC LIMIT 1",
+            witness,
+            self.log
         )
         .fetch_optional(self.pool())
         .await

@@ -21,7 +21,7 @@ const SILENCE: SignedDuration = SignedDuration::from_secs(30);
 /// moment to see that a killed process is gone.
 const TRIES: u32 = 20;
 /// The class of our advisory locks, so that they meet nobody else's in the same database.
-const LOCK_CLASS: i32 = 0x5144;
+pub(super) const LOCK_CLASS: i32 = 0x5144;
 
 /// What this process keeps of its own standing among the others.
 #[derive(Debug, Default)]

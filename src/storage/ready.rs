@@ -11,6 +11,13 @@ use super::{
 const DOING: &str = "checking the database";
 
 impl Storage {
+    /// Refuses pending migrations, for whoever works with the owner's role.
+    pub async fn check_schema(&self) -> Result<(), Error> {
+        let mut connection = self.pool().acquire().await.doing(DOING)?;
+        let wrong = schema(&mut connection).await?;
+        if wrong.is_empty() { Ok(()) } else { Err(Error::NotReady(wrong)) }
+    }
+
     /// Refuses pending migrations, and a role that could change what was recorded: with
     /// [`Error::NotReady`], which says how to mend each.
     pub async fn check_ready(&self) -> Result<(), Error> {

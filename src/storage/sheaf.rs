@@ -6,7 +6,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{ContentKind, Error, OutboxDraft, OutboxRow, Storage, error::Doing as _};
-use crate::model::{Commitment, Entry, EntryId, Event, RequestNumber, Salt, SignedDuration, Timestamp};
+use crate::model::{
+    Commitment, Entry, EntryId, Event, Recovered, RequestNumber, Salt, SignedDuration, Timestamp,
+};
 
 /// For how long a message that was just written, or found due, is its holder's to send.
 pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(60);
@@ -306,7 +308,9 @@ fn who(event: &Event) -> Option<String> {
         | Event::ElevationEnded { user: by, .. }
         | Event::EmergencyUsed { by, .. }
         | Event::DirectOpened { user: by, .. } => Some(by.to_string()),
-        Event::OutsideNoted { by, .. } | Event::AuditRead { by, .. } => Some(by.clone()),
+        Event::OutsideNoted { by, .. }
+        | Event::AuditRead { by, .. }
+        | Event::LogRecovered(Recovered { by, .. }) => Some(by.clone()),
         Event::RoomAdopted { by, .. } => by.clone(),
         Event::CommandPermitted { .. }
         | Event::CommandRefused { .. }
@@ -314,6 +318,7 @@ fn who(event: &Event) -> Option<String> {
         | Event::ApprovalRequested { .. }
         | Event::ConfirmationRequested { .. }
         | Event::CommandExpired { .. }
+        | Event::CommandInterrupted { .. }
         | Event::RunQueued { .. }
         | Event::RunStarted { .. }
         | Event::RunFinished { .. }

@@ -127,8 +127,8 @@ impl Storage {
         // Most often there is nothing, and then nobody need wait for anybody.
         let behind = sqlx::query_scalar!(
             r#"
-            SELECT (SELECT leaf FROM trail_head) < (SELECT size FROM head) OR EXISTS (SELECT FROM pending)
-                AS "behind!"
+            SELECT EXISTS (SELECT FROM head h, trail_head t WHERE (h.log, h.size) > (t.log, t.leaf))
+                   OR EXISTS (SELECT FROM pending) AS "behind!"
             "#
         )
         .fetch_one(self.pool())

@@ -1,5 +1,8 @@
 //! The tables of the log's tree: what waits for its leaf, the leaves, the full tiles, the head, the checkpoints.
 //!
+//! There may be logs that have ended, each with a tree of its own (`logs`); read and extended is that of the log which the
+//! [`Storage`] is of, the last one where it is of none.
+//!
 //! The arithmetic is `audit`'s; here are the rows. Everything but `pending` and `head` is only ever added to.
 
 use jiff_sqlx::Timestamp as SqlTime;
@@ -62,7 +65,7 @@ pub struct Turn {
 const DOING: &str = "extending the log's tree";
 
 /// What the sequencers of one database agree on: a number of their own among advisory locks.
-const TURN: i64 = 0x7175_6172_7465_7264;
+pub(super) const TURN: i64 = 0x7175_6172_7465_7264;
 
 impl Storage {
     /// Takes the turn to extend the tree; `None` where another instance has it.
@@ -78,13 +81,17 @@ impl Storage {
     /// The tree as it stands in the database after a confirmed commit.
     pub async fn tree_head(&self) -> Result<TreeHead, Error> {
         let mut connection = self.pool().acquire().await.doing(DOING)?;
-        head(&mut connection).await
+        head(&mut connection, self.log).await
     }
 
     /// The last checkpoint that was signed.
     pub async fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
         let row = sqlx::query!(
-            r#"SELECT size, root, note, signed_at AS "at: SqlTime" FROM checkpoints ORDER BY size DESC LIMIT 1"#
+            r#"
+            SELECT size, root, note, signed_at AS "at: SqlTime" FROM checkpoints
+            WHERE log = coalesce($1, (SELECT max(number) FROM logs)) ORDER BY size DESC LIMIT 1
+            "#,
+            self.log
         )
         .fetch_optional(self.pool())
         .await
@@ -103,20 +110,26 @@ impl Storage {
         const DOING: &str = "keeping a checkpoint";
         let now = SqlTime::from(self.now());
         sqlx::query!(
-            "INSERT INTO checkpoints (size, root, note, signed_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (size) DO NOTHING",
+            "INSERT INTO checkpoints (log, size, root, note, signed_at)
+             VALUES (coalesce($5, (SELECT max(number) FROM logs)), $1, $2, $3, $4)
+             ON CONFLICT (log, size) DO NOTHING",
             size.cast_signed(),
             root,
             note,
-            now as _
+            now as _,
+            self.log
         )
         .execute(self.pool())
         .await
         .doing(DOING)?;
-        sqlx::query_scalar!("SELECT note FROM checkpoints WHERE size = $1", size.cast_signed())
-            .fetch_one(self.pool())
-            .await
-            .doing(DOING)
+        sqlx::query_scalar!(
+            "SELECT note FROM checkpoints WHERE size = $1 AND log = coalesce($2, (SELECT max(number) FROM logs))",
+            size.cast_signed(),
+            self.log
+        )
+        .fetch_one(self.pool())
+        .await
+        .doing(DOING)
     }
 
     /// The hashes of a tile in a tree of which it has `width`; fewer where there are not that many.
@@ -124,9 +137,11 @@ impl Storage {
         const DOING: &str = "reading a tile of the log's tree";
         if width >= 256 {
             let full = sqlx::query_scalar!(
-                "SELECT hashes FROM tiles WHERE level = $1 AND index = $2",
+                "SELECT hashes FROM tiles
+                 WHERE level = $1 AND index = $2 AND log = coalesce($3, (SELECT max(number) FROM logs))",
                 i16::from(level),
-                index.cast_signed()
+                index.cast_signed(),
+                self.log
             )
             .fetch_optional(self.pool())
             .await
@@ -134,7 +149,7 @@ impl Storage {
             return Ok(full.unwrap_or_default());
         }
         let mut connection = self.pool().acquire().await.doing(DOING)?;
-        partial(&mut connection, level, index, width).await
+        partial(&mut connection, self.log, level, index, width).await
     }
 
     /// Whether any entry waits for its leaf, or any leaf for a signature. Cheap: `pending` is empty but for what was just
@@ -143,8 +158,11 @@ impl Storage {
         sqlx::query_scalar!(
             r#"
             SELECT EXISTS (SELECT FROM pending)
-                   OR (SELECT size FROM head) > (SELECT coalesce(max(size), 0) FROM checkpoints) AS "due!"
-            "#
+                   OR (SELECT size FROM head WHERE log = coalesce($1, (SELECT max(number) FROM logs)))
+                       > (SELECT coalesce(max(size), 0) FROM checkpoints
+                          WHERE log = coalesce($1, (SELECT max(number) FROM logs))) AS "due!"
+            "#,
+            self.log
         )
         .fetch_one(self.pool())
         .await
@@ -155,12 +173,12 @@ impl Storage {
 impl Turn {
     /// The tree that this turn builds on.
     pub async fn head(&mut self) -> Result<TreeHead, Error> {
-        head(&mut self.tx).await
+        head(&mut self.tx, self.storage.log).await
     }
 
     /// The hashes of the first `width` of a tile that is not full yet.
     pub async fn partial(&mut self, level: u8, index: u64, width: u64) -> Result<Vec<u8>, Error> {
-        partial(&mut self.tx, level, index, width).await
+        partial(&mut self.tx, self.storage.log, level, index, width).await
     }
 
     /// The entries that wait for their leaf, in order, so many at most.
@@ -207,23 +225,26 @@ impl Turn {
             hashes.push(hash.to_vec());
         }
         sqlx::query!(
-            "INSERT INTO leaves (index, entry_id, hash)
-             SELECT $1 + l.nth - 1, l.id, l.hash
+            "INSERT INTO leaves (log, index, entry_id, hash)
+             SELECT coalesce($4, (SELECT max(number) FROM logs)), $1 + l.nth - 1, l.id, l.hash
              FROM UNNEST($2::uuid[], $3::bytea[]) WITH ORDINALITY AS l (id, hash, nth)",
             from.cast_signed(),
             &ids,
-            &hashes
+            &hashes,
+            self.storage.log
         )
         .execute(&mut *self.tx)
         .await
         .doing(DOING)?;
         for (level, index, hashes, root) in growth.tiles {
             sqlx::query!(
-                "INSERT INTO tiles (level, index, hashes, root) VALUES ($1, $2, $3, $4)",
+                "INSERT INTO tiles (log, level, index, hashes, root)
+                 VALUES (coalesce($5, (SELECT max(number) FROM logs)), $1, $2, $3, $4)",
                 i16::from(level),
                 index.cast_signed(),
                 hashes,
-                root.as_slice()
+                root.as_slice(),
+                self.storage.log
             )
             .execute(&mut *self.tx)
             .await
@@ -235,10 +256,12 @@ impl Turn {
             .doing(DOING)?;
         // The fence: whoever else built on the same size finds another one now.
         let moved = sqlx::query!(
-            "UPDATE head SET size = $2, root = $3 WHERE size = $1",
+            "UPDATE head SET size = $2, root = $3
+             WHERE size = $1 AND log = coalesce($4, (SELECT max(number) FROM logs))",
             from.cast_signed(),
             size.cast_signed(),
-            growth.root.as_slice()
+            growth.root.as_slice(),
+            self.storage.log
         )
         .execute(&mut *self.tx)
         .await
@@ -257,11 +280,14 @@ impl Turn {
     }
 }
 
-async fn head(connection: &mut PgConnection) -> Result<TreeHead, Error> {
-    let row = sqlx::query!("SELECT size, root FROM head")
-        .fetch_optional(connection)
-        .await
-        .doing("reading the log's head")?;
+async fn head(connection: &mut PgConnection, log: Option<i32>) -> Result<TreeHead, Error> {
+    let row = sqlx::query!(
+        "SELECT size, root FROM head WHERE log = coalesce($1, (SELECT max(number) FROM logs))",
+        log
+    )
+    .fetch_optional(connection)
+    .await
+    .doing("reading the log's head")?;
     row.map(|row| TreeHead { size: row.size.cast_unsigned(), root: row.root }).ok_or_else(|| {
         Error::Unreadable {
             what: "the log's head",
@@ -270,16 +296,25 @@ async fn head(connection: &mut PgConnection) -> Result<TreeHead, Error> {
     })
 }
 
-async fn partial(connection: &mut PgConnection, level: u8, index: u64, width: u64) -> Result<Vec<u8>, Error> {
+async fn partial(
+    connection: &mut PgConnection,
+    log: Option<i32>,
+    level: u8,
+    index: u64,
+    width: u64,
+) -> Result<Vec<u8>, Error> {
     const DOING: &str = "reading the edge of the log's tree";
     let first = index.saturating_mul(256).cast_signed();
     let end = first.saturating_add(width.cast_signed());
     let hashes = match level.checked_sub(1) {
         None => {
             sqlx::query_scalar!(
-                "SELECT hash FROM leaves WHERE index >= $1 AND index < $2 ORDER BY index",
+                "SELECT hash FROM leaves
+                 WHERE index >= $1 AND index < $2 AND log = coalesce($3, (SELECT max(number) FROM logs))
+                 ORDER BY index",
                 first,
-                end
+                end,
+                log
             )
             .fetch_all(connection)
             .await
@@ -287,10 +322,14 @@ async fn partial(connection: &mut PgConnection, level: u8, index: u64, width: u6
         // Each hash stands for a full tile below.
         Some(below) => {
             sqlx::query_scalar!(
-                "SELECT root FROM tiles WHERE level = $1 AND index >= $2 AND index < $3 ORDER BY index",
+                "SELECT root FROM tiles
+                 WHERE level = $1 AND index >= $2 AND index < $3
+                   AND log = coalesce($4, (SELECT max(number) FROM logs))
+                 ORDER BY index",
                 i16::from(below),
                 first,
-                end
+                end,
+                log
             )
             .fetch_all(connection)
             .await

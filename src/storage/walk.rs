@@ -25,6 +25,17 @@ pub struct LeafRow {
     pub room: Option<String>,
 }
 
+/// A leaf that is in a signed tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedLeaf {
+    /// The log that it is in.
+    pub log: i32,
+    /// Its index there.
+    pub index: u64,
+    /// The entry's bytes.
+    pub body: String,
+}
+
 /// A content with what it should hash to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentRow {
@@ -57,12 +68,13 @@ impl Storage {
             SELECT l.index, l.entry_id, l.hash, e.body AS "body?", e.kind AS "kind?", e.request AS "request?",
                    e.room_id AS "room?"
             FROM leaves l LEFT JOIN entries e ON e.id = l.entry_id
-            WHERE l.index >= $1 AND l.index < $2
+            WHERE l.index >= $1 AND l.index < $2 AND l.log = coalesce($4, (SELECT max(number) FROM logs))
             ORDER BY l.index LIMIT $3
             "#,
             from.cast_signed(),
             end.cast_signed(),
-            limit
+            limit,
+            self.log
         )
         .fetch_all(self.pool())
         .await
@@ -87,13 +99,15 @@ impl Storage {
             WHERE l.index >= $1 AND l.index < $2
               AND ($3::text IS NULL OR e.room_id = $3)
               AND ($4::timestamptz IS NULL OR e.at >= $4)
+              AND l.log = coalesce($6, (SELECT max(number) FROM logs))
             ORDER BY l.index LIMIT $5
             "#,
             from.cast_signed(),
             end.cast_signed(),
             cut.room.as_ref().map(|room| room.as_str()),
             cut.since.map(SqlTime::from) as _,
-            limit
+            limit,
+            self.log
         )
         .fetch_all(self.searches())
         .await
@@ -101,22 +115,18 @@ impl Storage {
         Ok(rows.into_iter().map(i64::cast_unsigned).collect())
     }
 
-    /// The last leaf of a request's entries in a tree of this size, with the entry's bytes.
-    pub async fn last_leaf_of(
-        &self,
-        request: RequestNumber,
-        size: u64,
-    ) -> Result<Option<(u64, String)>, Error> {
+    /// The last leaf of a request's entries that is signed.
+    pub async fn signed_leaf_of(&self, request: RequestNumber) -> Result<Option<SignedLeaf>, Error> {
         let row = sqlx::query!(
-            "SELECT l.index, e.body FROM entries e JOIN leaves l ON l.entry_id = e.id
-             WHERE e.request = $1 AND l.index < $2 ORDER BY l.index DESC LIMIT 1",
-            request.0,
-            size.cast_signed()
+            "SELECT l.log, l.index, e.body FROM entries e JOIN leaves l ON l.entry_id = e.id
+             WHERE e.request = $1 AND l.index < (SELECT max(k.size) FROM checkpoints k WHERE k.log = l.log)
+             ORDER BY l.log DESC, l.index DESC LIMIT 1",
+            request.0
         )
         .fetch_optional(self.pool())
         .await
         .doing(DOING)?;
-        Ok(row.map(|row| (row.index.cast_unsigned(), row.body)))
+        Ok(row.map(|row| SignedLeaf { log: row.log, index: row.index.cast_unsigned(), body: row.body }))
     }
 
     /// Checkpoints of trees larger than `size`, in order.
@@ -124,10 +134,11 @@ impl Storage {
         let rows = sqlx::query!(
             r#"
             SELECT size, root, note, signed_at AS "at: SqlTime" FROM checkpoints
-            WHERE size > $1 ORDER BY size LIMIT $2
+            WHERE size > $1 AND log = coalesce($3, (SELECT max(number) FROM logs)) ORDER BY size LIMIT $2
             "#,
             size.cast_signed(),
-            limit
+            limit,
+            self.log
         )
         .fetch_all(self.pool())
         .await
@@ -144,9 +155,11 @@ impl Storage {
     /// A full tile's hashes and its root.
     pub async fn full_tile(&self, level: u8, index: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
         let row = sqlx::query!(
-            "SELECT hashes, root FROM tiles WHERE level = $1 AND index = $2",
+            "SELECT hashes, root FROM tiles
+             WHERE level = $1 AND index = $2 AND log = coalesce($3, (SELECT max(number) FROM logs))",
             i16::from(level),
-            index.cast_signed()
+            index.cast_signed(),
+            self.log
         )
         .fetch_optional(self.pool())
         .await
@@ -157,8 +170,12 @@ impl Storage {
     /// How many full tiles there are that a tree of this size does not have.
     pub async fn stray_tiles(&self, size: u64) -> Result<i64, Error> {
         sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM tiles WHERE ((index + 1) << (8 * (level + 1))) > $1"#,
-            size.cast_signed()
+            r#"
+            SELECT count(*) AS "count!" FROM tiles
+            WHERE ((index + 1) << (8 * (level + 1))) > $1 AND log = coalesce($2, (SELECT max(number) FROM logs))
+            "#,
+            size.cast_signed(),
+            self.log
         )
         .fetch_one(self.pool())
         .await

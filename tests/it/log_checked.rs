@@ -135,7 +135,7 @@ found! {
         "UPDATE tiles SET hashes = set_byte(hashes, 99, 255 - get_byte(hashes, 99))", "the tile tile/0/000 does not fit";
     a_deleted_tile_is_found: "DELETE FROM tiles", "the tile tile/0/000 is gone";
     a_tile_that_was_put_in_is_found:
-        "INSERT INTO tiles SELECT level, 7, hashes, root FROM tiles", "1 tiles are there that the tree does not have";
+        "INSERT INTO tiles (log, level, index, hashes, root) SELECT log, level, 7, hashes, root FROM tiles", "1 tiles are there that the tree does not have";
     a_changed_content_is_found: "UPDATE contents SET bytes = bytes || '!'", "is not what its entry names";
 }
 

@@ -41,6 +41,7 @@ mod records;
 mod reload;
 mod remote;
 mod requests;
+mod restored;
 mod rooms_keeping;
 mod rooms_sending;
 mod rooms_succession;

@@ -211,7 +211,7 @@ async fn a_witness_that_is_away_is_not_waited_for_and_an_old_backup_put_back_is_
 }
 
 /// A world whose settings declare these witnesses, with `serve` stopped.
-async fn declaring(witnesses: &[&Witness], world: &mut World) {
+pub async fn declaring(witnesses: &[&Witness], world: &mut World) {
     world.stop().await;
     let mut settings = world.ops.read("quarterdeck.toml");
     for witness in witnesses {

@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::room_id;
+use super::{key, room_id};
 use crate::{
-    audit::{self, bundle, note::PublicKey, tree},
+    audit::{self, bundle, note::LogKey, tree},
     cli::logged,
     model::{Clock as _, SystemClock},
     storage::{Cut, Storage},
@@ -36,12 +36,22 @@ pub(super) struct Export {
     /// Only what a witness has cosigned, as far as any did
     #[arg(long)]
     witnessed: bool,
+    /// Of a log that has ended, by its number: the first is 1
+    #[arg(long, value_name = "NUMBER")]
+    log: Option<i32>,
     /// Where to write it; a file that exists is kept
     file: PathBuf,
 }
 
 impl Export {
-    pub(super) async fn run(self, storage: &Storage, key: &PublicKey) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, storage: &Storage, key: &LogKey) -> anyhow::Result<ExitCode> {
+        let logs = storage.logs().await?;
+        let wanted = self.log.unwrap_or_else(|| logs.last().map_or(1, |log| log.number));
+        let log = logs.iter().find(|log| log.number == wanted);
+        let log = log.with_context(|| format!("there is no log {wanted}: there are 1 to {}", logs.len()))?;
+        let key = key::of_log(key, log)?;
+        let key = key.public();
+        let storage = &storage.of_log(log.number);
         let room = match &self.room {
             Some(room) => Some(room_id(storage, room).await?),
             None => None,
@@ -51,6 +61,7 @@ impl Export {
         let words = [
             self.room.as_ref().map(|room| format!("room {room}")),
             self.since.as_ref().map(|since| format!("since {since}")),
+            self.log.map(|log| format!("log {log}")),
             self.witnessed.then(|| "as far as it is witnessed".to_owned()),
             Some(format!("to {}", self.file.display())),
         ];

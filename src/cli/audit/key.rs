@@ -14,6 +14,7 @@ use crate::{
     audit::{Declared, cosign::Cosigner, note::LogKey},
     catalogue::Settings,
     model::{Secret, SystemRandom},
+    storage::Log,
 };
 
 /// Makes the key if there is none, and prints its public half, by which anybody can check the log.
@@ -51,6 +52,13 @@ pub fn read(settings: &Settings) -> anyhow::Result<LogKey> {
     LogKey::read(&text(path)?, &settings.audit_origin).with_context(|| {
         format!("reading the key that signs the log, {} (`[audit]` in quarterdeck.toml)", path.display())
     })
+}
+
+/// The key as it signs one of the logs of this database: the first has the name of the settings, one that began after a backup
+/// was restored its own.
+pub fn of_log(key: &LogKey, log: &Log) -> anyhow::Result<LogKey> {
+    let origin = log.origin.as_deref().unwrap_or_else(|| key.public().origin());
+    Ok(key.named(origin)?)
 }
 
 /// The witnesses that `[[audit.witness]]` declares.

@@ -10,7 +10,7 @@ use crate::{
         note::PublicKey,
         verify::{Claim, Fault, Walk},
     },
-    model::{Commitment, Digest, Salt},
+    model::{Commitment, Digest, Entry, Event, Recovered, Salt},
     storage::{Checkpoint, Storage},
 };
 
@@ -39,38 +39,67 @@ pub(super) struct Verify {
 type Mark = (u64, String, Option<Vec<u8>>);
 
 impl Verify {
+    /// `own` is the key of the settings; that of each log has the same bytes and the log's own name.
     pub(super) async fn run(
         self,
         storage: &Storage,
         own: Option<PublicKey>,
         witnesses: &[Declared],
     ) -> anyhow::Result<ExitCode> {
-        let key = match &self.key {
-            Some(key) => PublicKey::read(key)?,
-            None => own.context("the log's key cannot be read: name its public half with --key")?,
+        let logs = storage.logs().await?;
+        let given = self.key.as_deref().map(PublicKey::read).transpose()?;
+        // The name of the first log: that of the settings, or of the given key, if that is not a later one's.
+        let later = |key: &PublicKey| logs.iter().any(|log| log.origin.as_deref() == Some(key.origin()));
+        let first = match (&given, &own) {
+            (Some(given), _) if !later(given) => given.origin().to_owned(),
+            (_, Some(own)) => own.origin().to_owned(),
+            _ => anyhow::bail!(
+                "the first log's name is not known: its key cannot be read. Give its public half with --key"
+            ),
         };
-        let kept = match &self.since {
-            Some(file) => {
-                let note = std::fs::read_to_string(file)
-                    .with_context(|| format!("reading the checkpoint in {}", file.display()))?;
-                let size = key.open(&note).with_context(|| format!("the file {}", file.display()))?.head.size;
-                Some((size, note, None))
-            }
+        let key = given.or(own).context("the log's key cannot be read: name its public half with --key")?;
+        let since = match &self.since {
+            Some(file) => Some(
+                std::fs::read_to_string(file)
+                    .with_context(|| format!("reading the checkpoint in {}", file.display()))?,
+            ),
             None => None,
         };
-        let begun = Instant::now();
-        match check(storage, &key, kept).await? {
-            Ok(told) => {
-                println!("{told}, in {:.1} s. Signed by {key}", begun.elapsed().as_secs_f64());
-                witnessed(storage, witnesses).await
+        let (mut code, mut before, mut is_compared) = (ExitCode::SUCCESS, None, since.is_none());
+        for log in &logs {
+            let key = key.named(log.origin.as_deref().unwrap_or(&first))?;
+            let kept = since.as_ref().filter(|note| note.lines().next() == Some(key.origin()));
+            let kept = match kept {
+                Some(note) => {
+                    Some((key.open(note).context("the file of --since")?.head.size, note.clone(), None))
+                }
+                None => None,
+            };
+            is_compared |= kept.is_some();
+            let storage = storage.of_log(log.number);
+            let begun = Instant::now();
+            let goes_on = logs.last().is_some_and(|last| last.number == log.number);
+            match check(&storage, &key, kept, before.as_ref(), goes_on).await? {
+                Ok((told, end)) => {
+                    println!("{told}, in {:.1} s. Signed by {key}", begun.elapsed().as_secs_f64());
+                    before = Some(end);
+                }
+                Err(fault) => {
+                    println!("{fault}");
+                    return Ok(ExitCode::FAILURE);
+                }
             }
-            Err(fault) => {
-                println!("{fault}");
-                Ok(ExitCode::FAILURE)
+            if witnessed(&storage, witnesses).await? != ExitCode::SUCCESS {
+                code = ExitCode::FAILURE;
             }
         }
+        anyhow::ensure!(is_compared, "the file of --since is a checkpoint of another log than there is here");
+        Ok(code)
     }
 }
+
+/// How a log stands: its name, how many entries are signed, and their root. The next one's first entry says the same.
+type End = (String, u64, Digest);
 
 /// Tells how far each declared witness has cosigned, and checks that it did.
 async fn witnessed(storage: &Storage, witnesses: &[Declared]) -> anyhow::Result<ExitCode> {
@@ -92,12 +121,36 @@ async fn witnessed(storage: &Storage, witnesses: &[Declared]) -> anyhow::Result<
     Ok(code)
 }
 
-/// The whole log; gives what was found, in words.
+/// Whether the first entry of a log names the end of the one before it.
+async fn goes_on_from(storage: &Storage, before: &End) -> anyhow::Result<Option<Fault>> {
+    let first = storage.leaves(0, 1, 1).await?.into_iter().next().and_then(|leaf| leaf.body);
+    let first = first.and_then(|body| serde_json::from_str::<Entry>(&body).ok()).map(|entry| entry.event);
+    Ok(match first {
+        Some(Event::LogRecovered(Recovered { origin, size, root, .. }))
+            if (&origin, size, root) == (&before.0, before.1, before.2) =>
+        {
+            None
+        }
+        Some(Event::LogRecovered(Recovered { origin, size, .. })) => Some(Fault::Entry {
+            index: 0,
+            what: format!(
+                "the log before it ended as {origin} with {size} signed entries, and {} has {} here",
+                before.0, before.1
+            ),
+        }),
+        _ => Some(Fault::Entry { index: 0, what: "it does not name the log before it".to_owned() }),
+    })
+}
+
+/// A whole log; gives what was found, in words, and how it stands. What belongs to no tree is looked at with the one that
+/// goes on.
 async fn check(
     storage: &Storage,
     key: &PublicKey,
     kept: Option<Mark>,
-) -> anyhow::Result<Result<String, Fault>> {
+    before: Option<&End>,
+    goes_on: bool,
+) -> anyhow::Result<Result<(String, End), Fault>> {
     // What is added meanwhile is not looked at.
     let head = storage.tree_head().await?;
     let mut walk = Walk::new(key.clone());
@@ -146,9 +199,21 @@ async fn check(
     if let Err(fault) = walk.head(head.size, &head.root) {
         return Ok(Err(fault));
     }
+    if let Some(before) = before
+        && let Some(fault) = goes_on_from(storage, before).await?
+    {
+        return Ok(Err(fault));
+    }
     let stray = storage.stray_tiles(storage.tree_head().await?.size).await?;
     if stray > 0 {
         return Ok(Err(Fault::Tile(format!("{stray} tiles are there that the tree does not have"))));
+    }
+    let root = storage.checkpoint_at(signed).await?.and_then(|last| last.root.try_into().ok());
+    let end = (key.origin().to_owned(), signed, root.map_or_else(|| Digest::of(b""), Digest::from_bytes));
+    let unsigned = head.size - signed;
+    if !goes_on {
+        let open = if unsigned > 0 { format!(" ({unsigned} never signed)") } else { String::new() };
+        return Ok(Ok((format!("All {} entries{open} of a log that has ended fit", head.size), end)));
     }
     let (lost, waiting) = storage.without_leaf().await?;
     if let Some(id) = lost {
@@ -159,13 +224,12 @@ async fn check(
         Ok(contents) => contents,
         Err(fault) => return Ok(Err(fault)),
     };
-    let unsigned = head.size - signed;
     let open = if waiting > 0 || unsigned > 0 {
         format!(" ({unsigned} not signed yet, {waiting} not in the tree yet)")
     } else {
         String::new()
     };
-    Ok(Ok(format!("All {} entries{open} and {contents} contents fit", head.size)))
+    Ok(Ok((format!("All {} entries{open} and {contents} contents fit", head.size), end)))
 }
 
 /// Each content is what its entry calls it.

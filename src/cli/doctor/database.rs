@@ -7,6 +7,7 @@ use ruma::OwnedRoomId;
 use super::{Patient, report::Report};
 use crate::{
     audit::note::LogKey,
+    cli::audit::key,
     model::{Secret, SystemRandom},
     storage::{Error, Storage},
 };
@@ -52,6 +53,14 @@ pub(super) async fn check(
 
 /// The last checkpoint is signed by the key that is to sign the next.
 async fn check_log(storage: &Storage, key: &LogKey, report: &mut Report) {
+    let key = match storage.log().await {
+        Ok(log) => key::of_log(key, &log).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let key = match key {
+        Ok(key) => key,
+        Err(error) => return report.fail("log", error, ""),
+    };
     match storage.last_checkpoint().await {
         Ok(None) => report.ok("log", "nothing is signed yet"),
         Ok(Some(last)) => match key.public().open(&last.note) {

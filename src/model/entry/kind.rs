@@ -40,6 +40,8 @@ impl Event {
             Self::OutsideNoted { .. } => "outside.noted",
             Self::AuditRead { .. } => "audit.read",
             Self::LogHeartbeat {} => "log.heartbeat",
+            Self::LogRecovered { .. } => "log.recovered",
+            Self::CommandInterrupted { .. } => "command.interrupted",
             Self::AnswerParked { .. } => "answer.parked",
             Self::AnswerPrivate { .. } => "answer.private",
             Self::DirectOpened { .. } => "direct.opened",

@@ -67,7 +67,8 @@ pub struct World {
     pub room: String,
     pending_is_right: bool,
     puppeteer: Option<Lease>,
-    database: Database,
+    /// Its database.
+    pub database: Database,
     folder: TempDir,
 }
 

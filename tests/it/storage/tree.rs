@@ -263,9 +263,21 @@ async fn the_runtime_role_can_only_let_the_tree_grow() {
         "DELETE FROM pending",
         "TRUNCATE pending",
         "INSERT INTO pending VALUES (1)",
+        // That a log ends is for the owner to say.
+        "INSERT INTO logs (number, origin, begun_at) VALUES (2, 'example.org/2', now())",
+        "INSERT INTO head (log, size, root) VALUES (1, 1, sha256('other'))",
+        "DELETE FROM logs",
     ] {
         let error = sqlx::query(sql).execute(&runtime).await.expect_err(sql);
         let code = error.as_database_error().unwrap().code().unwrap().into_owned();
         assert_eq!(code, "42501", "{sql}: {error}");
     }
+    // And one that has ended is not gone on with, by whoever has not heard of it.
+    let owner = PgPool::connect(store.database.owner_url().expose()).await.unwrap();
+    sqlx::raw_sql("INSERT INTO logs (number, origin, begun_at) VALUES (2, 'example.org/2', now())")
+        .execute(&owner)
+        .await
+        .unwrap();
+    let ended = Sequencer::new(storage.of_log(1), key().0).round().await.unwrap_err();
+    assert!(ended.to_string().contains("has ended"), "{ended}");
 }
