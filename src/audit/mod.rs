@@ -7,6 +7,7 @@
 pub mod bundle;
 mod collector;
 pub mod cosign;
+pub mod follow;
 mod list;
 pub mod note;
 pub mod proof;
@@ -25,7 +26,7 @@ mod words_of_waiting;
 
 pub use collector::{Collector, Declared, Error as CollectorError};
 pub use list::{line, list, summary};
-pub use sealed::{cosigners, sealed};
+pub use sealed::{bare, cosigners, sealed};
 pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};
 pub use story::story;
 pub use table::csv;

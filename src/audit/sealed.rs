@@ -29,6 +29,12 @@ pub fn cosigners(note: &str) -> Vec<String> {
     lines.filter_map(|line| Some(line.strip_prefix("— ")?.split_once(' ')?.0.to_owned())).collect()
 }
 
+/// A checkpoint with the log's own signature alone: the first line of its signatures.
+pub fn bare(note: &str) -> String {
+    let (text, lines) = note.rsplit_once("\n\n").unwrap_or((note, ""));
+    format!("{text}\n\n{}\n", lines.lines().next().unwrap_or_default())
+}
+
 /// The name in a public key: C2SP signed-note, "Verifier keys".
 fn name(key: &str) -> &str {
     key.split_once('+').map_or(key, |(name, _)| name)
@@ -63,5 +69,6 @@ mod tests {
     fn the_log_itself_is_no_witness() {
         let note = "log.example\n1\nabc=\n\n— log.example AAAA\n— one.example/w AAAA\n";
         assert_eq!(cosigners(note), ["one.example/w"]);
+        assert_eq!(bare(note), "log.example\n1\nabc=\n\n— log.example AAAA\n");
     }
 }

@@ -201,7 +201,7 @@ impl Witness {
     }
 
     /// What was last cosigned of a log; the empty tree where nothing was.
-    fn seen(&self, origin: &str) -> Result<Head, Refusal> {
+    pub fn seen(&self, origin: &str) -> Result<Head, Refusal> {
         let path = self.folder.join(file_of(origin));
         let broken = |error: &dyn std::fmt::Display| {
             Refusal::Store(format!(

@@ -62,6 +62,22 @@ pub fn builtins() -> Vec<Arc<Command>> {
             &["prove 482"],
         ),
         builtin(
+            "cosign",
+            "Keeps a witness's cosignature of a checkpoint that was posted here, in the log room",
+            vec![
+                Argument {
+                    required: true,
+                    ..optional(
+                        "size",
+                        "how many entries the checkpoint is of",
+                        ArgumentType::Integer { min: 1, max: MAX_INTEGER },
+                    )
+                },
+                Argument { required: true, ..rest("line", "the witness's signature line") },
+            ],
+            &["cosign 4123 witness.partner.example/w1 jWbPPwAAAABkGFDLEZMHwSRa"],
+        ),
+        builtin(
             "status",
             "How a system is, or all of them",
             vec![optional("system", "the system", ArgumentType::System)],

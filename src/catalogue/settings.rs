@@ -67,6 +67,8 @@ pub struct Settings {
     /// `[audit] key` or `credential`: the file of the key that signs the log, relative to the ops folder. Default
     /// `../audit.key`.
     pub audit_key: PathBuf,
+    /// `[audit] post_every`: how often a checkpoint is posted to the log room, at most. Default an hour.
+    pub audit_post_every: SignedDuration,
     /// `[[audit.witness]]`: who is shown the log's checkpoints. Nobody by default.
     pub audit_witnesses: Vec<WitnessSetting>,
     /// `[local]`: the door for people on this host. Closed by default.
@@ -96,8 +98,8 @@ impl MostRuns {
 /// `[[audit.witness]]`: a witness of the log, as C2SP tlog-witness has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessSetting {
-    /// `url`: the address before `/add-checkpoint`.
-    pub url: String,
+    /// `url`: the address before `/add-checkpoint`. Without one the witness answers in the log room, by `!cosign`.
+    pub url: Option<String>,
     /// `key`: its public key, as `quarterdeck witness` prints it.
     pub key: String,
 }

@@ -63,7 +63,7 @@ impl Options {
             return key::Key::run(&settings);
         }
         let own = key::read(&settings);
-        let witnesses = key::witnesses(&settings)?;
+        let witnesses = key::cosigners(&settings)?;
         super::runtime()?.block_on(async {
             let storage = logged::connect(settings)?;
             let read = match self.what {

@@ -111,6 +111,8 @@ impl Keeper {
         keepers.spawn(super::extending::keep_extending(self.house.storage.clone()));
         let house = Arc::clone(&self.house);
         keepers.spawn(async move { dispatch::end_elevations(&house).await });
+        let house = Arc::clone(&self.house);
+        keepers.spawn(async move { dispatch::keep_posting(&house).await });
         keepers.spawn(self.clone().follow());
         keepers.spawn(super::listings::keep(Arc::clone(&self.house)));
         keepers.spawn(self.reload(hang_ups));

@@ -1,13 +1,17 @@
 //! `quarterdeck witness`: keeps an eye on other houses' logs.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 
 use super::{serve::stop_signal, telemetry};
 use crate::{
-    audit::{note::PublicKey, witness::Witness},
-    model::{SystemClock, SystemRandom},
+    audit::{
+        follow::{Error, Follower},
+        note::PublicKey,
+        witness::Witness,
+    },
+    model::{Clock as _, SystemClock, SystemRandom},
     web,
 };
 
@@ -26,6 +30,13 @@ pub struct Options {
     /// The public key of a log that it follows; several times for several
     #[arg(long = "log", value_name = "KEY", required = true)]
     logs: Vec<String>,
+    /// The address of a log's checkpoint and tiles that it looks at by itself, such as https://ops.example.org/log; several times
+    /// for several. What it cosigns so is printed, to be said in the log room
+    #[arg(long = "follow", value_name = "URL")]
+    follow: Vec<String>,
+    /// How often it looks
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = super::time)]
+    every: Duration,
     /// Where it listens; the address of its `add-checkpoint`
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8391")]
     listen: String,
@@ -42,16 +53,33 @@ impl Options {
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let logs: Result<Vec<_>, _> = self.logs.iter().map(|key| PublicKey::read(key)).collect();
-        let witness = Witness::open(&self.state, &self.name, logs?, &SystemRandom)?;
+        let witness = Arc::new(Witness::open(&self.state, &self.name, logs?, &SystemRandom)?);
+        let followers: Result<Vec<_>, _> = self.follow.iter().map(|url| Follower::new(url)).collect();
         let listener = tokio::net::TcpListener::bind(&self.listen)
             .await
             .with_context(|| format!("listening on {} (--listen)", self.listen))?;
         let stop = stop_signal()?;
         println!("{}", witness.key().public());
         tracing::info!(listen = %listener.local_addr()?, name = self.name, "the witness serves");
-        axum::serve(listener, web::witness::router(Arc::new(witness), Arc::new(SystemClock)))
+        for follower in followers? {
+            tokio::spawn(follow(follower, Arc::clone(&witness), self.every));
+        }
+        axum::serve(listener, web::witness::router(witness, Arc::new(SystemClock)))
             .with_graceful_shutdown(async move { stop.cancelled().await })
             .await?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Looks at a log now and then, and prints what to say of it in its log room.
+async fn follow(follower: Follower, witness: Arc<Witness>, every: Duration) {
+    loop {
+        match follower.look(&witness, SystemClock.now()).await {
+            Ok(Some((size, line))) => println!("!cosign {size} {}", line.trim()),
+            Ok(None) => {}
+            Err(error @ Error::Away { .. }) => tracing::warn!(%error, "the log was not looked at"),
+            Err(error) => tracing::error!(%error, "the log was not cosigned"),
+        }
+        tokio::time::sleep(every).await;
     }
 }

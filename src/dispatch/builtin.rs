@@ -5,7 +5,7 @@ use super::{
     answers::PART,
     elevation, explain,
     pipeline::Asked,
-    prove, ps, reload,
+    posting, prove, ps, reload,
     seeing::{WhyPrivate, why_private},
     speech, trail,
 };
@@ -111,6 +111,7 @@ async fn answer(
             Some(Value::Integer(number)) => prove::prove(asked, work, RequestNumber(*number)).await,
             _ => Ok(Message::plain().line([Span::text("Which request? Its number is missing.")])),
         },
+        "cosign" => posting::cosign(asked, work, permit, invocation).await,
         "adoption" => adoption::adoption(asked, work, text("system")).await,
         "elevate" => elevation::give(asked, work, permit, invocation).await,
         "status" => status(asked, work, row, text("system")).await,

@@ -2,8 +2,11 @@
 
 use jiff_sqlx::Timestamp as SqlTime;
 
-use super::{Checkpoint, Error, Storage, error::Doing as _};
-use crate::model::{RequestNumber, Timestamp};
+use super::{Checkpoint, Error, Storage, Work, error::Doing as _};
+use crate::{
+    model::{RequestNumber, Timestamp},
+    policy::Permit,
+};
 
 /// A cosignature as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,33 @@ pub struct Sealed {
 }
 
 const DOING: &str = "reading who has cosigned the log";
+
+impl Work {
+    /// Keeps a cosignature that was found to hold, and that somebody has given us whom the rules let: in the commit of their
+    /// command.
+    pub async fn keep_cosignature(
+        &mut self,
+        _permit: &Permit,
+        size: u64,
+        witness: &str,
+        line: &str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.put_down_request().await?;
+        sqlx::query!(
+            "INSERT INTO cosignatures (log, size, witness, line, at)
+             VALUES ((SELECT max(number) FROM logs), $1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            size.cast_signed(),
+            witness,
+            line,
+            SqlTime::from(at) as _
+        )
+        .execute(self.tx()?)
+        .await
+        .doing("keeping a cosignature")?;
+        Ok(())
+    }
+}
 
 impl Storage {
     /// Where the last signed entry of a request stands; `None` where nothing of it is signed yet.

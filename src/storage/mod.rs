@@ -32,6 +32,7 @@ mod near;
 mod opening;
 mod outbox;
 mod people;
+mod posted;
 mod prune;
 mod queue;
 mod read_back;

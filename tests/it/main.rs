@@ -36,6 +36,7 @@ mod lying_witness;
 mod outages;
 mod over_versions;
 mod path;
+mod posting;
 mod receiving;
 mod records;
 mod reload;

@@ -41,6 +41,7 @@ pub(super) struct Audit {
     pub origin: Option<String>,
     pub key: Option<Located<String>>,
     pub credential: Option<String>,
+    pub post_every: Option<i64>,
     pub witnesses: Vec<WitnessSetting>,
 }
 
@@ -49,6 +50,14 @@ pub(super) fn audit(mut file: Section<'_>) -> Audit {
     let origin = file.text("origin");
     let key = file.text("key");
     let credential = file.text("credential");
+    let post_every = file.duration("post_every");
+    if post_every.is_some_and(|seconds| seconds < 60) {
+        file.wrong(
+            &file.place.clone(),
+            "post_every is shorter than a minute",
+            "Each post is a message to everybody in the log room: write \"1h\", or \"1m\" at least.",
+        );
+    }
     let witnesses = file.sections("witness", "[[audit.witness]]").into_iter().filter_map(witness).collect();
     if let Some(origin) = origin.as_ref().filter(|origin| !is_origin(&origin.value)) {
         file.wrong(
@@ -83,6 +92,7 @@ pub(super) fn audit(mut file: Section<'_>) -> Audit {
         origin: origin.map(|origin| origin.value),
         key,
         credential: credential.map(|credential| credential.value),
+        post_every,
         witnesses,
     }
 }
@@ -97,8 +107,8 @@ fn is_origin(text: &str) -> bool {
 
 /// `[[audit.witness]]`: whether the key is one is found out at the start; here, whether it looks like one.
 fn witness(mut file: Section<'_>) -> Option<WitnessSetting> {
-    let url = file
-        .required_text("url", "the address before /add-checkpoint, such as \"https://witness.example.org\"");
+    let url = file.text("url");
+    let has_url = url.is_some();
     let key = file.required_text("key", "the public key that `quarterdeck witness` prints");
     let url = url.filter(|url| {
         let right = url::Url::parse(&url.value)
@@ -124,7 +134,10 @@ fn witness(mut file: Section<'_>) -> Option<WitnessSetting> {
         right
     });
     file.finish();
-    Some(WitnessSetting { url: url?.value, key: key?.value })
+    if has_url && url.is_none() {
+        return None;
+    }
+    Some(WitnessSetting { url: url.map(|url| url.value), key: key?.value })
 }
 
 /// The repository that versions are fetched from.

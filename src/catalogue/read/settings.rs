@@ -176,6 +176,7 @@ pub(in crate::catalogue) fn settings(
         request_bytes: request_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(16 << 20),
         elevation: SignedDuration::from_secs(elevation.unwrap_or(3600)),
         audit_key,
+        audit_post_every: SignedDuration::from_secs(audit.post_every.unwrap_or(3600)),
         audit_witnesses: audit.witnesses,
         local,
         git,

@@ -61,18 +61,20 @@ pub fn of_log(key: &LogKey, log: &Log) -> anyhow::Result<LogKey> {
     Ok(key.named(origin)?)
 }
 
-/// The witnesses that `[[audit.witness]]` declares.
+/// The witnesses that `[[audit.witness]]` declares and that can be asked.
 pub fn witnesses(settings: &Settings) -> anyhow::Result<Vec<Declared>> {
-    let declared = settings.audit_witnesses.iter().map(|witness| {
-        let key = Cosigner::read(&witness.key).with_context(|| {
-            format!(
-                "reading the key of the witness at {} (`[[audit.witness]]` in quarterdeck.toml)",
-                witness.url
-            )
-        })?;
-        Ok(Declared { url: witness.url.clone(), key })
+    let keys = cosigners(settings)?.into_iter().zip(&settings.audit_witnesses);
+    Ok(keys.filter_map(|(key, witness)| Some(Declared { url: witness.url.clone()?, key })).collect())
+}
+
+/// The keys of all that it declares.
+pub fn cosigners(settings: &Settings) -> anyhow::Result<Vec<Cosigner>> {
+    let keys = settings.audit_witnesses.iter().map(|witness| {
+        Cosigner::read(&witness.key).with_context(|| {
+            format!("reading the key of a witness, {} (`[[audit.witness]]` in quarterdeck.toml)", witness.key)
+        })
     });
-    declared.collect()
+    keys.collect()
 }
 
 fn text(path: &Path) -> anyhow::Result<Secret> {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     audit::{
-        Declared,
+        cosign::Cosigner,
         note::PublicKey,
         verify::{Claim, Fault, Walk},
     },
@@ -44,7 +44,7 @@ impl Verify {
         self,
         storage: &Storage,
         own: Option<PublicKey>,
-        witnesses: &[Declared],
+        witnesses: &[Cosigner],
     ) -> anyhow::Result<ExitCode> {
         let logs = storage.logs().await?;
         let given = self.key.as_deref().map(PublicKey::read).transpose()?;
@@ -102,9 +102,9 @@ impl Verify {
 type End = (String, u64, Digest);
 
 /// Tells how far each declared witness has cosigned, and checks that it did.
-async fn witnessed(storage: &Storage, witnesses: &[Declared]) -> anyhow::Result<ExitCode> {
+async fn witnessed(storage: &Storage, witnesses: &[Cosigner]) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
-    for Declared { key, .. } in witnesses {
+    for key in witnesses {
         let Some(last) = storage.last_cosignature(&key.to_string()).await? else {
             println!("Not witnessed by {} yet", key.name());
             continue;

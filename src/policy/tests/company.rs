@@ -173,6 +173,7 @@ fn settings() -> Settings {
         elevation: SignedDuration::from_hours(1),
         audit_origin: "example.org/quarterdeck".into(),
         audit_key: "/nowhere/audit.key".into(),
+        audit_post_every: jiff::SignedDuration::from_hours(1),
         audit_witnesses: Vec::new(),
         local: None,
         git: None,
