@@ -69,6 +69,8 @@ fn plain(message: &Message) -> String {
             items.iter().map(|item| format!("- {}", spans(item))).collect::<Vec<_>>().join("\n")
         }
         Block::Verbatim(text) => text.clone(),
+        Block::Table { head, rows } => crate::model::table(head, rows),
+        Block::Link { text, url } => format!("{text}: {url}"),
     });
     blocks.collect::<Vec<_>>().join("\n")
 }

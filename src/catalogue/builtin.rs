@@ -199,6 +199,7 @@ fn builtin(name: &str, summary: &str, arguments: Vec<Argument>, examples: &[&str
         examples: examples.iter().map(|&line| line.to_owned()).collect(),
         arguments,
         private: false,
+        records: false,
         run: Run {
             kind: RunKind::Builtin,
             timeout: SignedDuration::from_mins(1),

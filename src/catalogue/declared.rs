@@ -268,6 +268,8 @@ pub struct Command {
     pub arguments: Vec<Argument>,
     /// Whether what it prints is for the one who asks alone, whoever else may read it.
     pub private: bool,
+    /// Whether what it prints are records, a line each.
+    pub records: bool,
     /// How it is run.
     pub run: Run,
 }

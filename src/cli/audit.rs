@@ -128,6 +128,12 @@ fn text(message: &Message) -> String {
             Block::Line(line) => lines.push(plain(line)),
             Block::List(items) => lines.extend(items.iter().map(|item| format!("  {}", plain(item)))),
             Block::Verbatim(text) => lines.extend(text.lines().map(|line| format!("    {}", visible(line)))),
+            Block::Table { head, rows } => {
+                lines.extend(
+                    crate::model::table(head, rows).lines().map(|line| format!("    {}", visible(line))),
+                );
+            }
+            Block::Link { text, url } => lines.push(format!("{}: {}", visible(text), visible(url))),
         }
     }
     let mark = message.mark.map(|mark| format!("{} ", mark.symbol())).unwrap_or_default();

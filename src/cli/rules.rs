@@ -209,6 +209,7 @@ mod tests {
             command: "uptime".to_owned(),
             arguments: std::collections::BTreeMap::<String, Value>::new(),
             subject: None,
+            filters: Vec::new(),
         };
         let at = "2026-11-23T12:00:00Z".parse().unwrap();
         let asked = Question::new(&who, 7, "status", at, Action::Run(&invocation));

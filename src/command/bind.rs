@@ -173,7 +173,8 @@ pub(super) fn bind(command: &Command, texts: &Texts, context: Context<'_>) -> Re
     if let Some(first) = missing.first() {
         return Err(incomplete(command, first, &missing, texts, context));
     }
-    let mut invocation = Invocation { command: command.name.clone(), arguments, subject: None };
+    let mut invocation =
+        Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
     if let Some(template) = &command.subject {
         let subject = super::fill(template, &invocation).unwrap_or_default();
         if !is_subject(&subject, &context.ops.systems) {

@@ -1,14 +1,20 @@
 //! What phone keyboards make of quotes, dashes and spaces, made plain again; then words.
 //!
 //! Splitting itself is `shell-words`'s. This pass goes before it: it repairs, takes the meaning out of
-//! `#` (a comment in a shell; the beginning of an alias here), and finds a `|` outside quotes.
+//! `#` (a comment in a shell; the beginning of an alias here), and finds each `|` outside quotes.
 
 use super::Mistake;
+use crate::model::Filter;
+
+/// How many operators may follow a command.
+const FILTERS: usize = 4;
 
 /// The words of a line, and whether something was repaired.
-pub(super) struct Words {
+pub(super) struct Split {
     pub(super) words: Vec<String>,
     pub(super) repaired: bool,
+    /// What shapes its output.
+    pub(super) filters: Vec<Filter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,13 +31,34 @@ enum Quote {
     SmartSingle,
 }
 
-/// Splits a line into words as a POSIX shell would, and expands nothing.
-pub(super) fn words(line: &str) -> Result<Words, Mistake> {
+/// Splits a line into words as a POSIX shell would, and expands nothing; with the operators behind each `|`.
+pub(super) fn words(line: &str) -> Result<Split, Mistake> {
+    let Part { words, mut repaired, mut after } = part(line)?;
+    let mut filters = Vec::new();
+    while let Some(text) = after {
+        let next = part(&text)?;
+        let filter = Filter::read(&next.words).filter(|_| filters.len() < FILTERS);
+        filters.push(filter.ok_or_else(|| Mistake::Filter { typed: next.words.join(" ") })?);
+        repaired |= next.repaired;
+        after = next.after;
+    }
+    Ok(Split { words, repaired, filters })
+}
+
+/// The words before a `|` outside quotes, and what is after it.
+struct Part {
+    words: Vec<String>,
+    repaired: bool,
+    after: Option<String>,
+}
+
+fn part(line: &str) -> Result<Part, Mistake> {
     let mut plain = String::with_capacity(line.len() + 8);
     let mut repaired = false;
     let mut quote = Quote::None;
     let mut before: Option<char> = None;
     let mut chars = line.chars().peekable();
+    let mut after = None;
     while let Some(c) = chars.next() {
         let apostrophe = c == '\u{2019}'
             && before.is_some_and(char::is_alphanumeric)
@@ -83,7 +110,11 @@ pub(super) fn words(line: &str) -> Result<Words, Mistake> {
                 repaired = true;
                 plain.push_str("--");
             }
-            (Quote::None, '|') => return Err(Mistake::Filter),
+            (Quote::None, '|') => {
+                // What follows shapes the output, and is no part of the command.
+                after = Some(chars.by_ref().collect::<String>());
+                break;
+            }
             (Quote::None, '#') if starts_word => plain.push_str("\\#"),
             (Quote::Single, '\'') | (Quote::Double, '"') => {
                 quote = Quote::None;
@@ -111,7 +142,7 @@ pub(super) fn words(line: &str) -> Result<Words, Mistake> {
         return Err(Mistake::Unclosed { quote });
     }
     let words = shell_words::split(&plain).map_err(|_| Mistake::Unclosed { quote: '"' })?;
-    Ok(Words { words, repaired })
+    Ok(Part { words, repaired, after })
 }
 
 const fn is_no_break_space(c: char) -> bool {
@@ -161,8 +192,28 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_outside_quotes_and_an_open_quote_are_refused() {
-        assert!(matches!(words("status web | grep x"), Err(Mistake::Filter)));
+    fn what_is_behind_a_bar_is_read_by_itself_and_an_unknown_operator_is_refused() {
+        let read = words("docs 'a|b' | filter \"x y\" App=web|head -3 | json").unwrap();
+        assert_eq!(read.words, ["docs", "a|b"]);
+        let filter = Filter::Filter(vec!["x y".into(), "App=web".into()]);
+        assert_eq!(read.filters, [filter, Filter::Head(3), Filter::Json]);
+        for line in [
+            "status web | grep x",
+            "status |",
+            "status | | json",
+            "status | head x",
+            "status | filter",
+            "a | json b",
+            "a | head 0",
+            "a | head | head | head | head | head",
+        ] {
+            assert!(matches!(words(line), Err(Mistake::Filter { .. })), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_open_quote_is_refused() {
+        assert!(matches!(words("a | filter 'x"), Err(Mistake::Unclosed { quote: '\'' })));
         assert!(matches!(words("docs 'x"), Err(Mistake::Unclosed { quote: '\'' })));
         assert!(matches!(words("docs “x"), Err(Mistake::Unclosed { quote: '"' })));
     }

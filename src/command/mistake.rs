@@ -19,8 +19,18 @@ pub enum Mistake {
         /// The pill's text.
         text: String,
     },
-    /// A `|` outside quotes.
-    Filter,
+    /// What follows a `|` outside quotes shapes no output.
+    Filter {
+        /// What follows it.
+        typed: String,
+    },
+    /// There is no output that could be shaped so.
+    NoOutput {
+        /// The command.
+        command: String,
+        /// The operator.
+        filter: String,
+    },
     /// A quote that is not closed.
     Unclosed {
         /// Which.
@@ -177,13 +187,27 @@ impl Mistake {
                 ),
                 name("@alice:example.org"),
             ],
-            Self::Filter => vec![
-                text("Not run: "),
+            Self::Filter { typed } => vec![
+                text("Not run: behind "),
                 name("|"),
+                text(" stands "),
+                name("filter WORDS"),
+                text(", "),
+                name("head 10"),
+                text(" or "),
+                name("json"),
+                text(&if typed.is_empty() { ".".to_owned() } else { format!(", not {typed}.") }),
                 text(
-                    " is kept for filters, which do not exist yet. To mean the sign itself, put it in quotes: ",
+                    " They shape what is shown and run nothing. To mean the sign itself, put it in quotes: ",
                 ),
                 name("'a|b'"),
+            ],
+            Self::NoOutput { command, filter } => vec![
+                text("Not run: what "),
+                name(command),
+                text(" says is not shaped by "),
+                name(&format!("| {filter}")),
+                text(". Leave that out."),
             ],
             Self::Unclosed { quote } => vec![
                 text("Not run: the quote "),

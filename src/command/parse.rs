@@ -8,8 +8,8 @@ use super::{
     characters, keyboard, phrase, rpc, spell, structured,
 };
 use crate::{
-    catalogue::{Command, Known, Ops, Room, nearest},
-    model::{Invocation, quoted},
+    catalogue::{Command, Known, Ops, Room, RunKind, nearest},
+    model::{Filter, Invocation, quoted},
 };
 
 /// What was understood.
@@ -52,11 +52,26 @@ pub fn parse(ops: &Ops, room: &Room, line: &Line) -> Result<Parsed, Mistake> {
 fn parse_text(context: Context<'_>, room: &Room, line: &Line) -> Result<Parsed, Mistake> {
     characters::check(&line.text)?;
     let words = keyboard::words(&line.text)?;
-    let (parsed, by_phrase) = parse_words(context, room, &words.words)?;
+    let (mut parsed, by_phrase) = parse_words(context, room, &words.words)?;
+    shape(&mut parsed, words.filters)?;
     // `!Deploy`: phones begin a line with a capital.
     let renamed = words.words.first().is_some_and(|first| *first != parsed.command.name);
     let understood = words.repaired || renamed || by_phrase || !line.pills.is_empty();
     Ok(Parsed { understood, ..parsed })
+}
+
+/// Puts what shapes the output to the command, where it has any.
+fn shape(parsed: &mut Parsed, filters: Vec<Filter>) -> Result<(), Mistake> {
+    let Parsed { command, invocation, .. } = parsed;
+    let builtin = matches!(command.run.kind, RunKind::Builtin);
+    // Without records there is nothing to make JSON of.
+    let wrong = filters.iter().find(|filter| builtin || (**filter == Filter::Json && !command.records));
+    if let Some(filter) = wrong {
+        let name = filter.to_string();
+        return Err(Mistake::NoOutput { command: command.name.clone(), filter: name });
+    }
+    invocation.filters = filters;
+    Ok(())
 }
 
 /// Parses words, and tells whether a phrase matched.

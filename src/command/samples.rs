@@ -33,7 +33,8 @@ pub fn samples(ops: &Ops, command: &Command, user: &UserId) -> Vec<Invocation> {
         made = longer;
     }
     let whole = made.into_iter().map(|arguments| {
-        let mut invocation = Invocation { command: command.name.clone(), arguments, subject: None };
+        let mut invocation =
+            Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
         invocation.subject = command.subject.as_deref().and_then(|subject| fill(subject, &invocation));
         invocation
     });

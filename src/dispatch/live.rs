@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     answers::Address,
     dispatcher::House,
+    records,
     running::About,
     seeing::{Output, Sees},
     speech::took,
@@ -212,7 +213,10 @@ async fn tell(
         house.outbox.hand(house.storage.say(vec![of.address.live(number, &message)]).await?);
     }
     let message = running(&prefix, number, &of.command, Some(begun.elapsed() + super::running::A_MOMENT));
-    let message = if everybody {
+    let message = if everybody && of.command.records {
+        let blocks = message.blocks.into_iter().chain(records::last(&live.last_lines()));
+        Message { mark: message.mark, blocks: blocks.collect() }
+    } else if everybody {
         message.verbatim(live.last_lines())
     } else {
         message.line([Span::text("What it prints is not shown: not everybody here may read it.")])

@@ -44,7 +44,8 @@ impl Asked<'_> {
         }
         let mut may = May::Not;
         for arguments in tried {
-            let mut invocation = Invocation { command: command.name.clone(), arguments, subject: None };
+            let mut invocation =
+                Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
             invocation.subject =
                 command.subject.as_deref().and_then(|subject| command::fill(subject, &invocation));
             match self.decide(&invocation, now) {

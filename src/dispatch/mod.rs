@@ -31,6 +31,7 @@ mod posting;
 mod prove;
 mod ps;
 mod reactions;
+mod records;
 mod recovery;
 mod reload;
 pub mod restored;

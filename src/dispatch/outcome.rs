@@ -87,7 +87,8 @@ impl Ended<'_> {
         let prefix = house.current.get().ops.settings.prefix.clone();
         let state = outcome.state();
         let in_words = |outcome: &Outcome, kept: &[u8]| {
-            let message = speech::outcome(&prefix, number, command, outcome, kept);
+            let message =
+                speech::outcome(&prefix, number, command, outcome, (kept, &self.invocation.filters));
             match (&about.stopped_by, &outcome.ending) {
                 (Some(by), Ending::Cancelled) => speech::stopped_by(by, message),
                 _ => message,

@@ -443,6 +443,8 @@ pub fn plain(message: &Message) -> String {
         Block::Line(spans) => line(spans),
         Block::List(items) => items.iter().map(|item| line(item)).collect::<Vec<_>>().join("\n"),
         Block::Verbatim(text) => text.clone(),
+        Block::Table { head, rows } => crate::model::table(head, rows),
+        Block::Link { text, url } => format!("{text}: {url}"),
     });
     blocks.collect::<Vec<_>>().join("\n")
 }

@@ -69,7 +69,8 @@ impl Asked<'_> {
             tried = longer.take(MOST).collect();
         }
         let acts = |arguments| {
-            let mut invocation = Invocation { command: command.name.clone(), arguments, subject: None };
+            let mut invocation =
+                Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
             let subject = command::fill(template, &invocation).filter(|subject| self.declares(subject))?;
             invocation.subject = Some(subject.clone());
             Some((subject, invocation))

@@ -5,10 +5,11 @@
 use jiff::{SignedDuration, Timestamp};
 use ruma::UserId;
 
+use super::records;
 use crate::{
     catalogue::{Command, Effect, Room, Team},
     matrix::render::{as_plain, preview},
-    model::{Block, Ending, Invocation, Message, Outcome, RequestNumber, Span, StateMark},
+    model::{Block, Ending, Filter, Invocation, Message, Outcome, RequestNumber, Span, StateMark},
     policy::{Refusal, Why},
 };
 
@@ -34,14 +35,22 @@ pub fn outcome(
     number: RequestNumber,
     command: &Command,
     outcome: &Outcome,
-    kept: &[u8],
+    (kept, filters): (&[u8], &[Filter]),
 ) -> Message {
     let output = as_plain(kept);
     let output = output.trim_end();
+    let shaped = (command.records && !output.is_empty()).then(|| records::shaped(output, filters));
     let tail = [Span::text(format!(" · {} · ", took(outcome.took_ms))), Span::code(number.to_string())];
     let name = &command.name;
     match &outcome.ending {
-        Ending::Exited { status: 0 } => succeeded(command, number, kept, output, tail),
+        Ending::Exited { status: 0 } => match shaped {
+            Some(blocks) => of_records(command, number, kept, blocks, tail),
+            None if filters.is_empty() => succeeded(command, number, kept, output, tail),
+            None => {
+                let blocks = vec![Block::Verbatim(preview(records::lines(output, filters).as_bytes()).text)];
+                of_records(command, number, kept, blocks, tail)
+            }
+        },
         Ending::Exited { status } => {
             let line =
                 [Span::strong(format!("{name} failed")), Span::text(format!(": exit status {status}"))];
@@ -90,6 +99,20 @@ pub fn outcome(
     }
 }
 
+/// What it printed, as records or as far as it was asked for.
+fn of_records(
+    command: &Command,
+    number: RequestNumber,
+    kept: &[u8],
+    blocks: Vec<Block>,
+    tail: [Span; 2],
+) -> Message {
+    let mut message = Message::marked(StateMark::Succeeded)
+        .line([Span::strong(command.name.clone())].into_iter().chain(tail));
+    message.blocks.extend(blocks);
+    message.whole_output(command, number, kept)
+}
+
 fn succeeded(
     command: &Command,
     number: RequestNumber,
@@ -127,11 +150,14 @@ fn failed(
         let words = document.trim_end_matches(".md").replace(['-', '_', '/'], " ");
         next.extend([Span::text(" · Runbook: "), Span::code(format!("{prefix}docs {words}"))]);
     }
-    Message::marked(mark)
-        .line(line.into_iter().chain(tail))
-        .verbatim(end(output))
-        .whole_output(command, number, output.as_bytes())
-        .line(next)
+    let mut message = Message::marked(mark).line(line.into_iter().chain(tail));
+    if command.records {
+        // How far it came and what went wrong are the last of it.
+        message.blocks.extend(records::last(output));
+    } else {
+        message = message.verbatim(end(output));
+    }
+    message.whole_output(command, number, output.as_bytes()).line(next)
 }
 
 impl Message {

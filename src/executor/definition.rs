@@ -73,6 +73,7 @@ mod tests {
             examples: vec![],
             arguments: vec![],
             private: false,
+            records: false,
             run: Run {
                 kind: RunKind::Process(Box::new(ProcessRun {
                     program: program.to_owned(),

@@ -76,6 +76,41 @@ pub enum Block {
     List(Vec<Vec<Span>>),
     /// Text kept as it is, in a fixed-width font: output.
     Verbatim(String),
+    /// Cells in rows.
+    Table {
+        /// The names of the columns; empty where the first cell of each row is its name.
+        head: Vec<String>,
+        /// The rows.
+        rows: Vec<Vec<String>>,
+    },
+    /// Where to go on.
+    Link {
+        /// What it is.
+        text: String,
+        /// An address of http or https.
+        url: String,
+    },
+}
+
+/// A table as text: a row a line, its columns aligned.
+pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
+    let heads = (!head.is_empty()).then_some(head);
+    let lines: Vec<&[String]> = heads.into_iter().chain(rows.iter().map(Vec::as_slice)).collect();
+    let columns = lines.iter().map(|line| line.len()).max().unwrap_or_default();
+    let widest = |column: usize| {
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(widest).collect();
+    let text = lines.iter().map(|line| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    text.collect::<Vec<_>>().join("\n")
 }
 
 /// A message: an optional mark, then blocks.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Value};
+use super::{Digest, Filter, Value};
 
 /// A command of the catalogue with every argument bound to a typed value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Invocation {
     pub arguments: BTreeMap<String, Value>,
     /// The system it acts on, as the rules know it (`web@production`), where the command has one.
     pub subject: Option<String>,
+    /// What shapes what is shown of its output, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
 }
 
 impl Invocation {
@@ -32,7 +35,7 @@ impl fmt::Display for Invocation {
         for (name, value) in &self.arguments {
             write!(f, " --{name} {}", quoted(&value.to_string()))?;
         }
-        Ok(())
+        self.filters.iter().try_for_each(|filter| write!(f, " | {filter}"))
     }
 }
 

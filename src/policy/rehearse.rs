@@ -158,8 +158,12 @@ impl Rehearsal<'_> {
 }
 
 /// Putting another version in force, whichever.
-static RELOADING: LazyLock<Invocation> =
-    LazyLock::new(|| Invocation { command: RELOAD.to_owned(), arguments: BTreeMap::new(), subject: None });
+static RELOADING: LazyLock<Invocation> = LazyLock::new(|| Invocation {
+    command: RELOAD.to_owned(),
+    arguments: BTreeMap::new(),
+    subject: None,
+    filters: Vec::new(),
+});
 
 impl Case<'_> {
     fn question(&self) -> Option<Question<'_>> {

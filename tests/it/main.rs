@@ -50,6 +50,7 @@ mod rooms_yard;
 mod sandboxed;
 mod search;
 mod seeing;
+mod shaped;
 mod sight;
 mod speaking;
 mod storage;

@@ -166,6 +166,7 @@ fn command(endpoint: &Endpoint, name: &str, method: &ListedMethod) -> Result<Com
         examples: Vec::new(),
         arguments: arguments.collect(),
         private: false,
+        records: false,
         run: Run {
             kind: RunKind::ChatopsRpc(Box::new(run)),
             timeout: endpoint.timeout,

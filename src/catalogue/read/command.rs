@@ -53,6 +53,7 @@ pub(in crate::catalogue) fn command(
     }
     let emergency = file.boolean("emergency").unwrap_or(false);
     let private = file.word("answer", &[("room", false), ("private", true)]).unwrap_or(false);
+    let records = file.word("output", &[("text", false), ("records", true)]).unwrap_or(false);
     let subject = file.text("subject");
     let phrases = file.texts("phrases");
     let docs = file.text("docs");
@@ -118,6 +119,7 @@ pub(in crate::catalogue) fn command(
         examples: examples.into_iter().map(|example| example.value).collect(),
         arguments,
         private,
+        records,
         run: run?,
     })
 }

@@ -43,6 +43,7 @@ fn given(text: &str, who: &str) -> Invocation {
         command: "ci".to_owned(),
         arguments: arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         subject: None,
+        filters: Vec::new(),
     }
 }
 

@@ -96,7 +96,7 @@ fn mistakes_get_one_line_and_one_example() {
         ("scale web 99", "count is a whole number from -5 to 50; `99` is not. For example `!scale web 1`"),
         (
             "status | grep x",
-            "Not run: `|` is kept for filters, which do not exist yet. To mean the sign itself, put it in quotes: `'a|b'`",
+            "Not run: behind `|` stands `filter WORDS`, `head 10` or `json`, not grep x. They shape what is shown and run nothing. To mean the sign itself, put it in quotes: `'a|b'`",
         ),
         (
             "docs 'x",

@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     catalogue::Command,
-    model::{Event, Outcome, RequestNumber, Span, State},
+    model::{Event, Filter, Outcome, RequestNumber, Span, State},
     storage::{ContentKind, Error, Request},
 };
 
@@ -37,6 +37,7 @@ pub async fn of(house: &House, number: RequestNumber, state: State) -> Result<St
     let in_force = house.current.get();
     let name = request.as_ref().and_then(|request| request.invocation.as_ref());
     let command = name.and_then(|invocation| in_force.ops.commands.get(&invocation.command).cloned());
+    let filters: &[Filter] = name.map_or(&[], |invocation| &invocation.filters);
     let kept = last(ContentKind::Output).map(|content| content.bytes.clone()).unwrap_or_default();
     Ok(match (finished, command) {
         (Some(_), Some(command)) if matches!(command.run.kind, crate::catalogue::RunKind::Builtin) => {
@@ -52,7 +53,7 @@ pub async fn of(house: &House, number: RequestNumber, state: State) -> Result<St
             if !may {
                 outcome.ending = outcome.ending.without_reason();
             }
-            let mut message = speech::outcome(prefix, number, &command, &outcome, shown);
+            let mut message = speech::outcome(prefix, number, &command, &outcome, (shown, filters));
             if !may && !kept.is_empty() {
                 message = message.line([Span::text("The rules do not let you read what it printed.")]);
             }

@@ -34,10 +34,43 @@ pub(super) fn body(message: &Message) -> String {
                 html.push_str(&escaped(text, Within::Verbatim));
                 html.push_str("</code></pre>");
             }
+            Block::Table { head, rows } => table(&mut html, head, rows),
+            Block::Link { text, url } => {
+                if after_line {
+                    html.push_str("<br>");
+                }
+                // Where it leads is seen, whatever its text says.
+                let shown =
+                    if text == url { String::new() } else { format!(" ({})", escaped(url, Within::Line)) };
+                let (text, url) = (escaped(text, Within::Line), escaped(url, Within::Line));
+                html.extend(["<a href=\"", &url, "\">", &text, "</a>", &shown]);
+            }
         }
-        after_line = matches!(block, Block::Line(_));
+        after_line = matches!(block, Block::Line(_) | Block::Link { .. });
     }
     html
+}
+
+fn table(html: &mut String, head: &[String], rows: &[Vec<String>]) {
+    html.push_str("<table>");
+    if !head.is_empty() {
+        row(html, head, ["th", "th"]);
+    }
+    // Without a head, the first cell of a row is its name.
+    let first = if head.is_empty() { "th" } else { "td" };
+    for cells in rows {
+        row(html, cells, [first, "td"]);
+    }
+    html.push_str("</table>");
+}
+
+fn row(html: &mut String, cells: &[String], tags: [&str; 2]) {
+    html.push_str("<tr>");
+    for (index, cell) in cells.iter().enumerate() {
+        let tag = tags[usize::from(index > 0)];
+        html.extend(["<", tag, ">", &escaped(cell, Within::Line), "</", tag, ">"]);
+    }
+    html.push_str("</tr>");
 }
 
 fn line(html: &mut String, spans: &[Span]) {

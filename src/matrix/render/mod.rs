@@ -175,6 +175,20 @@ fn cut(message: &Message, most_bytes: usize, most_blocks: usize) -> Message {
                 Block::List(list)
             }
             Block::Verbatim(text) => Block::Verbatim(preview::shorten(text, most_bytes).into_owned()),
+            Block::Table { head, rows } => {
+                let cells =
+                    |cells: &Vec<String>| cells.iter().map(|cell| cut_line(cell, most_bytes)).collect();
+                let mut short: Vec<Vec<String>> = rows.iter().take(most_blocks).map(cells).collect();
+                if let Some(more) = rows.len().checked_sub(most_blocks).filter(|more| *more > 0) {
+                    short.push(vec![format!("… and {more} more")]);
+                }
+                Block::Table { head: cells(head), rows: short }
+            }
+            // An address that is cut leads elsewhere.
+            Block::Link { text, url } if url.len() > most_bytes => {
+                Block::Line(vec![Span::Text(cut_line(text, most_bytes))])
+            }
+            Block::Link { text, url } => Block::Link { text: cut_line(text, most_bytes), url: url.clone() },
         })
         .collect();
     if let Some(more) = message.blocks.len().checked_sub(most_blocks).filter(|more| *more > 0) {
@@ -183,12 +197,16 @@ fn cut(message: &Message, most_bytes: usize, most_blocks: usize) -> Message {
     Message { mark: message.mark, blocks }
 }
 
-fn cut_span(span: &Span, most: usize) -> Span {
-    let short = |text: &String| match preview::shorten(text, most) {
-        Cow::Borrowed(_) => text.clone(),
+fn cut_line(text: &str, most: usize) -> String {
+    match preview::shorten(text, most) {
+        Cow::Borrowed(_) => text.to_owned(),
         // A line stays one line.
         Cow::Owned(text) => text.replace('\n', " "),
-    };
+    }
+}
+
+fn cut_span(span: &Span, most: usize) -> Span {
+    let short = |text: &String| cut_line(text, most);
     match span {
         Span::Text(text) => Span::Text(short(text)),
         Span::Code(text) => Span::Code(short(text)),

@@ -1,7 +1,7 @@
 //! The plain `body`: says the same as the HTML, to clients and push notifications that show no HTML.
 
 use super::visible::{Within, visible};
-use crate::model::{Block, Message, Span};
+use crate::model::{Block, Message, Span, table};
 
 pub(super) fn body(message: &Message) -> String {
     let mut body = String::new();
@@ -29,6 +29,18 @@ pub(super) fn body(message: &Message) -> String {
                     body.push('\n');
                 }
                 body.push_str(visible(text, Within::Verbatim).trim_end_matches('\n'));
+            }
+            Block::Table { head, rows } => {
+                if index == 0 && message.mark.is_some() {
+                    body.push('\n');
+                }
+                body.push_str(&visible(&table(head, rows), Within::Verbatim));
+            }
+            Block::Link { text, url } if text == url => body.push_str(&visible(url, Within::Line)),
+            Block::Link { text, url } => {
+                body.push_str(&visible(text, Within::Line));
+                body.push_str(": ");
+                body.push_str(&visible(url, Within::Line));
             }
         }
     }

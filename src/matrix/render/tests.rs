@@ -43,6 +43,8 @@ fn no_value_can_smuggle_markup_or_control_characters() {
         Message::plain().line([Span::text(evil), Span::code(evil), Span::strong(evil), Span::emphasis(evil)]),
         Message::plain().list(vec![vec![Span::text(evil)]]),
         Message::plain().verbatim(evil),
+        blocks([Block::Table { head: vec![evil.into()], rows: vec![vec![evil.into()]] }]),
+        blocks([Block::Table { head: Vec::new(), rows: vec![vec![evil.into(), evil.into()]] }]),
     ] {
         let content = rendered(&said);
         let html = content["formatted_body"].as_str().unwrap();
@@ -125,4 +127,47 @@ fn an_edit_keeps_the_new_content_whole_and_without_relation() {
     assert_eq!(content["m.new_content"]["body"], "18 s");
     assert_eq!(content["body"], "* 18 s");
     assert!(content["m.new_content"].get("m.relates_to").is_none());
+}
+
+fn blocks(blocks: impl IntoIterator<Item = Block>) -> Message {
+    Message { mark: None, blocks: blocks.into_iter().collect() }
+}
+
+#[test]
+fn a_table_has_rows_for_eyes_and_aligned_columns_for_the_plain_body() {
+    let cells = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+    let rows = vec![cells(["web", "v1"]), cells(["api", "v20"])];
+    let content = rendered(&blocks([
+        Block::Line(vec![Span::text("versions")]),
+        Block::Table { head: cells(["app", "version"]), rows: rows.clone() },
+        Block::Table { head: Vec::new(), rows },
+    ]));
+    assert_eq!(content["body"], "versions\napp  version\nweb  v1\napi  v20\nweb  v1\napi  v20");
+    assert_eq!(
+        content["formatted_body"],
+        "versions<table><tr><th>app</th><th>version</th></tr><tr><td>web</td><td>v1</td></tr><tr><td>api</td><td>v20</td></tr></table>\
+         <table><tr><th>web</th><td>v1</td></tr><tr><th>api</th><td>v20</td></tr></table>"
+    );
+}
+
+#[test]
+fn a_link_shows_where_it_leads_whatever_its_text_says() {
+    let link = |text: &str, url: &str| blocks([Block::Link { text: text.into(), url: url.into() }]);
+    let content = rendered(&link("https://bank.example/", "https://evil.example/?a=\"><img src=x>"));
+    assert_eq!(content["body"], "https://bank.example/: https://evil.example/?a=\"><img src=x>");
+    let html = content["formatted_body"].as_str().unwrap();
+    assert!(html.ends_with("</a> (https://evil.example/?a=&quot;&gt;&lt;img src=x&gt;)"), "{html}");
+    assert_eq!((html.matches('<').count(), html.matches('"').count()), (2, 2), "{html}");
+    // One that does not fit is no link: cut, it would lead elsewhere.
+    let long = format!("https://example.org/{}", "x".repeat(60_000));
+    let content = rendered(&link("there", &long));
+    assert!(!content["formatted_body"].as_str().unwrap().contains("href"));
+}
+
+#[test]
+fn a_table_of_any_size_fits_into_an_event() {
+    let rows: Vec<_> = (0..5_000).map(|row| vec!["x".repeat(row), "<".repeat(200)]).collect();
+    let content = rendered(&blocks([Block::Table { head: vec!["a".into(), "b".into()], rows }]));
+    assert!(content.to_string().len() <= 48 * 1024, "{}", content.to_string().len());
+    assert!(content["body"].as_str().unwrap().contains("more"));
 }

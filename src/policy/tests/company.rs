@@ -110,6 +110,7 @@ pub fn invocation(command: &str, arguments: &[(&str, Value)], subject: Option<&s
         command: command.to_owned(),
         arguments: arguments.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         subject: subject.map(str::to_owned),
+        filters: Vec::new(),
     }
 }
 
@@ -233,6 +234,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
         examples: Vec::new(),
         arguments,
         private: false,
+        records: false,
         run: Run {
             kind: RunKind::Process(Box::new(ProcessRun {
                 program: PathBuf::from("/bin/true"),

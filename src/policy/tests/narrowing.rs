@@ -80,6 +80,7 @@ fn invocation() -> impl Strategy<Value = Invocation> {
             command: command.to_owned(),
             subject: subject.map(str::to_owned),
             arguments,
+            filters: Vec::new(),
         },
     );
     let one_off = (understood(), value(), any::<prop::sample::Index>()).prop_map(|(mut of, value, at)| {

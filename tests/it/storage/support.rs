@@ -234,6 +234,7 @@ pub fn invocation(command: &str, app: &str) -> Invocation {
         command: command.to_owned(),
         arguments: BTreeMap::from([("app".to_owned(), Value::Text(app.to_owned()))]),
         subject: None,
+        filters: Vec::new(),
     }
 }
 
