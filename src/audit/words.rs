@@ -265,6 +265,9 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
                 Span::text(format!(" for a while{why}")),
             ]
         }
+        Event::ScheduleSet(_) | Event::ScheduleEnded(_) | Event::ScheduleMissed(_) => {
+            words_of_waiting::of_schedules(event)
+        }
         Event::EmergencyUsed { by, command, subject, reason } => {
             let mut spans = vec![
                 Span::strong("Emergency"),

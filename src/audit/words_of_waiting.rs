@@ -1,7 +1,7 @@
 //! Entries in words: what was waited for, and what was said to it.
 
 use super::words::{action, for_a_while, rules, time};
-use crate::model::{Commitment, Event, Span};
+use crate::model::{Commitment, Event, ScheduleEnded, ScheduleMissed, ScheduleSet, Span};
 
 /// What an entry about waiting tells; nothing for any other.
 pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -> Vec<Span> {
@@ -91,5 +91,30 @@ fn not_counted(why: &str) -> &str {
         "unconfirmed" => "its sender had not confirmed it yet",
         "no_digest" => "it did not say what it approves",
         other => other,
+    }
+}
+
+/// What an entry tells of something that is done again and again.
+pub(super) fn of_schedules(event: &Event) -> Vec<Span> {
+    match event {
+        Event::ScheduleSet(ScheduleSet { by, schedule, cron, zone }) => vec![
+            Span::strong(by.as_str()),
+            Span::text(" scheduled "),
+            Span::code(schedule),
+            Span::text(format!(": {cron} {zone}")),
+        ],
+        Event::ScheduleEnded(ScheduleEnded { by, schedule, .. }) => {
+            let mut spans = vec![Span::text("Scheduled no more: "), Span::code(schedule)];
+            spans.push(match by {
+                Some(by) => Span::text(format!(", by {by}")),
+                None => Span::text(", because a team does not name its person any more"),
+            });
+            spans
+        }
+        Event::ScheduleMissed(ScheduleMissed { schedule, first, count }) => vec![
+            Span::code(schedule),
+            Span::text(format!(" was due at {first}, and was missed; times missed: {count}")),
+        ],
+        _ => Vec::new(),
     }
 }

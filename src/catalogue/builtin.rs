@@ -20,6 +20,20 @@ pub const OUTCOMES: [&str; 10] = [
     "waiting",
 ];
 
+/// The days of `!every`.
+const DAYS: [&str; 10] = [
+    "day",
+    "weekday",
+    "weekend",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
+
 /// Every built-in command. Their names are reserved.
 pub fn builtins() -> Vec<Arc<Command>> {
     vec![
@@ -170,6 +184,33 @@ pub fn builtins() -> Vec<Arc<Command>> {
             ],
             &["elevate database 30m the backup hangs"],
         ),
+        builtin(
+            "every",
+            "Does a command again and again as you, by the rules of each time",
+            vec![
+                Argument {
+                    required: true,
+                    ..optional(
+                        "when",
+                        "on which days",
+                        ArgumentType::Choice(DAYS.iter().map(|&day| day.to_owned()).collect()),
+                    )
+                },
+                Argument { required: true, ..optional("at", "the time of the day: 09:00", name()) },
+                Argument { required: true, ..rest("line", "the command with its arguments") },
+            ],
+            &["every weekday 09:00 deploy web staging"],
+        ),
+        builtin("schedules", "What is done again and again in this room", vec![], &["schedules"]),
+        builtin(
+            "unschedule",
+            "Ends what somebody has done again and again, by its number",
+            vec![Argument {
+                required: true,
+                ..optional("id", "its number", ArgumentType::Integer { min: 1, max: MAX_INTEGER })
+            }],
+            &["unschedule 482"],
+        ),
         builtin("ps", "What runs in this room and what waits, the oldest first", vec![], &["ps"]),
         builtin("ping", "Answers, to show that everything works", vec![], &["ping"]),
     ]
@@ -200,6 +241,7 @@ fn builtin(name: &str, summary: &str, arguments: Vec<Argument>, examples: &[&str
         arguments,
         private: false,
         records: false,
+        schedule: None,
         run: Run {
             kind: RunKind::Builtin,
             timeout: SignedDuration::from_mins(1),

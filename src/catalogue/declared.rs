@@ -12,7 +12,7 @@ use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    RuleTest, Settings,
+    RuleTest, Schedule, Settings,
     http::HttpRun,
     process::ProcessRun,
     rpc::{Endpoint, RpcRun},
@@ -270,6 +270,8 @@ pub struct Command {
     pub private: bool,
     /// Whether what it prints are records, a line each.
     pub records: bool,
+    /// When it is done again and again, and as whom.
+    pub schedule: Option<Schedule>,
     /// How it is run.
     pub run: Run,
 }

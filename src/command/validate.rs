@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ruma::OwnedRoomAliasId;
 
 use super::{Line, parse};
-use crate::catalogue::{Answers, Effect, Join, Mistake, Ops, Room, RunKind, Warning};
+use crate::catalogue::{Answers, Effect, Join, Mistake, Ops, Room, RunKind, Warning, scheduled};
 
 /// Every mistake in the lines of a folder: the status of systems, the examples of commands.
 ///
@@ -59,7 +59,47 @@ pub fn validate(ops: &Ops) -> Vec<Mistake> {
             });
         }
     }
+    mistakes.extend(schedules(ops));
     mistakes.sort();
+    mistakes
+}
+
+/// What is wrong with schedules: the room, the person, the line.
+fn schedules(ops: &Ops) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for (name, schedule) in scheduled(&ops.commands) {
+        let file = format!("commands/{name}.toml");
+        let mut wrong = |text: &str, what: String, mend: String| {
+            let line = line_of(ops, &file, text);
+            mistakes.push(Mistake { line, file: file.clone(), what, mend });
+        };
+        let Some(room) = ops.rooms.get(&schedule.room) else {
+            let rooms = ops.rooms.keys().cloned().collect::<Vec<_>>().join(", ");
+            let what = format!("[schedule] names a room \"{}\" that is not declared", schedule.room);
+            wrong(&schedule.room, what, format!("Declared are: {rooms}."));
+            continue;
+        };
+        if !ops.teams.values().any(|team| team.users.contains(&schedule.who)) {
+            let what = format!("[schedule] is as {}, whom no team names", schedule.who);
+            wrong(schedule.who.as_str(), what, "Name a member of a team.".to_owned());
+        }
+        match parse(ops, room, &Line::typed(&schedule.line)) {
+            Ok(parsed) if parsed.command.name == name => {}
+            Ok(parsed) => wrong(
+                &schedule.line,
+                format!("the line \"{}\" of [schedule] is one of {}", schedule.line, parsed.command.name),
+                "Begin it with this command's name.".to_owned(),
+            ),
+            Err(mistake) => wrong(
+                &schedule.line,
+                format!(
+                    "the line \"{}\" of [schedule] does not work in the room {}",
+                    schedule.line, room.key
+                ),
+                mistake.plain(""),
+            ),
+        }
+    }
     mistakes
 }
 

@@ -5,7 +5,7 @@ use super::{
     answers::PART,
     elevation, explain,
     pipeline::Asked,
-    posting, prove, ps, reload,
+    posting, prove, ps, reload, schedule,
     seeing::{WhyPrivate, why_private},
     speech, trail,
 };
@@ -99,6 +99,14 @@ async fn answer(
         }
         "ping" => Ok(pong(asked, work, row)),
         "ps" => ps::ps(asked, work.now()).await,
+        "every" => schedule::every(asked, work, permit, invocation).await,
+        "schedules" => schedule::list(asked, work.now()).await,
+        "unschedule" => match invocation.arguments.get("id") {
+            Some(Value::Integer(number)) => {
+                schedule::remove(asked, work, permit, RequestNumber(*number)).await
+            }
+            _ => Ok(Message::plain().line([Span::text("Which one? Its number is missing.")])),
+        },
         "docs" => {
             let words = text("words").unwrap_or_default();
             Ok(knowledge::found(words, &asked.house.storage.find_passages(words, PASSAGES).await?))

@@ -41,6 +41,7 @@ mod said_of_queue;
 mod said_of_rooms;
 mod said_of_versions;
 mod said_of_waiting;
+mod schedule;
 mod seeing;
 mod sight;
 mod speech;

@@ -9,7 +9,7 @@ use super::{
     dispatcher::House,
     docket::{Docket, Found},
     pipeline::Asked,
-    said_of_waiting as said,
+    said_of_waiting as said, schedule,
 };
 use crate::{
     matrix::render::Loudness,
@@ -24,7 +24,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// Looks for times that have come and for runs that are to be stopped, until `stop`.
 pub async fn keep(house: Arc<House>, stop: CancellationToken) {
     let bell = house.storage.bell();
+    let mut declared = None;
     while !stop.is_cancelled() {
+        if let Err(error) = schedule::look(&house, &mut declared).await {
+            tracing::debug!(%error, "could not look for schedules that are due");
+        }
         if let Err(error) = look(&house).await {
             // What was due is due a second later as well.
             tracing::debug!(%error, "could not look for times that are due");

@@ -74,6 +74,7 @@ mod tests {
             arguments: vec![],
             private: false,
             records: false,
+            schedule: None,
             run: Run {
                 kind: RunKind::Process(Box::new(ProcessRun {
                     program: program.to_owned(),

@@ -14,6 +14,7 @@ use super::{
 };
 
 pub use recovered::{Recovered, Shown};
+pub use scheduled::{ScheduleEnded, ScheduleMissed, ScheduleSet};
 
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -375,6 +376,15 @@ pub enum Event {
         /// `over`: its time had come. `struck`: the person was taken out of a team.
         why: String,
     },
+    /// Something is to be done again and again, as the one who set it.
+    #[serde(rename = "schedule.set")]
+    ScheduleSet(ScheduleSet),
+    /// It is done no more.
+    #[serde(rename = "schedule.ended")]
+    ScheduleEnded(ScheduleEnded),
+    /// It was due, and nobody looked until it was too late: it was not done.
+    #[serde(rename = "schedule.missed")]
+    ScheduleMissed(ScheduleMissed),
     /// A command of emergency was permitted and is about to start.
     #[serde(rename = "emergency.used")]
     EmergencyUsed {
@@ -477,5 +487,6 @@ pub enum Event {
 mod canonical;
 mod kind;
 mod recovered;
+mod scheduled;
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,10 @@ pub enum Point {
     BeforeReloadCommit,
     /// It is committed; decisions are still made under the version before.
     AfterReloadCommit,
+    /// A time of a schedule is a row of the inbox, and the next is set; the commit is not made.
+    BeforeFiringCommit,
+    /// It is committed; nothing is decided.
+    AfterFiringCommit,
     /// Leaves and the new head are written; the commit is not.
     BeforeTreeCommit,
     /// They are committed; nothing is signed yet.
@@ -53,7 +57,7 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::AfterRoomMade,
         Self::AfterDirectRoomMade,
         Self::AfterDirectInvitation,
@@ -71,6 +75,8 @@ impl Point {
         Self::AfterAnswer,
         Self::BeforeReloadCommit,
         Self::AfterReloadCommit,
+        Self::BeforeFiringCommit,
+        Self::AfterFiringCommit,
         Self::BeforeTreeCommit,
         Self::AfterTreeCommit,
         Self::AfterCheckpointSigned,
@@ -98,6 +104,8 @@ impl Point {
             Self::AfterAnswer => "after-answer",
             Self::BeforeReloadCommit => "before-reload-commit",
             Self::AfterReloadCommit => "after-reload-commit",
+            Self::BeforeFiringCommit => "before-firing-commit",
+            Self::AfterFiringCommit => "after-firing-commit",
             Self::BeforeTreeCommit => "before-tree-commit",
             Self::AfterTreeCommit => "after-tree-commit",
             Self::AfterCheckpointSigned => "after-checkpoint-signed",

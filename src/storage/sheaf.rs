@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{ContentKind, Error, OutboxDraft, OutboxRow, Storage, error::Doing as _};
 use crate::model::{
-    Commitment, Entry, EntryId, Event, Recovered, RequestNumber, Salt, SignedDuration, Timestamp,
+    Commitment, Entry, EntryId, Event, Recovered, RequestNumber, Salt, ScheduleEnded, ScheduleSet,
+    SignedDuration, Timestamp,
 };
 
 /// For how long a message that was just written, or found due, is its holder's to send.
@@ -307,6 +308,8 @@ fn who(event: &Event) -> Option<String> {
         | Event::ElevationGiven { user: by, .. }
         | Event::ElevationEnded { user: by, .. }
         | Event::EmergencyUsed { by, .. }
+        | Event::ScheduleSet(ScheduleSet { by, .. })
+        | Event::ScheduleEnded(ScheduleEnded { by: Some(by), .. })
         | Event::DirectOpened { user: by, .. } => Some(by.to_string()),
         Event::OutsideNoted { by, .. }
         | Event::AuditRead { by, .. }
@@ -327,6 +330,8 @@ fn who(event: &Event) -> Option<String> {
         | Event::RoomFailed { .. }
         | Event::LocalRefused { .. }
         | Event::RulesLoaded { by: None, .. }
+        | Event::ScheduleEnded(ScheduleEnded { by: None, .. })
+        | Event::ScheduleMissed(_)
         | Event::AnswerParked { .. }
         | Event::AnswerPrivate { .. }
         | Event::ServerStarted { .. }

@@ -197,6 +197,7 @@ async fn strike(
         return Ok(());
     }
     super::elevations::end_of_struck(connection, sheaf, now, &users).await?;
+    super::schedules::end_of_struck(connection, sheaf, now, &users).await?;
     let raw = serde_json::to_vec(&struck).unwrap_or_default();
     let external_id = format!("{}/{}", ops.digest, now);
     let arrival =

@@ -62,6 +62,8 @@ macro_rules! killed {
                 Point::AfterDirectRoomMade, Point::AfterDirectInvitation,
                 // Nor that a version comes into force: `reload` kills there.
                 Point::BeforeReloadCommit, Point::AfterReloadCommit,
+                // Nor that something scheduled is due: `schedules`.
+                Point::BeforeFiringCommit, Point::AfterFiringCommit,
                 // The log's tree is beside the commands: `log_tree`.
                 Point::BeforeTreeCommit, Point::AfterTreeCommit, Point::AfterCheckpointSigned,
                 // A witness is a program of its own: `witness`.

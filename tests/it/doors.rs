@@ -108,6 +108,7 @@ fn what_work_can_do_for_somebody_takes_the_permit_that_a_decision_gave() {
                     "request_by_event",
                     "request_by_number",
                     "requests_of_thread",
+                    "schedules_of",
                     "standing",
                     "standing_to_ask",
                     "waiting",

@@ -48,6 +48,7 @@ mod rooms_sending;
 mod rooms_succession;
 mod rooms_yard;
 mod sandboxed;
+mod schedules;
 mod search;
 mod seeing;
 mod shaped;

@@ -167,6 +167,7 @@ fn command(endpoint: &Endpoint, name: &str, method: &ListedMethod) -> Result<Com
         arguments: arguments.collect(),
         private: false,
         records: false,
+        schedule: None,
         run: Run {
             kind: RunKind::ChatopsRpc(Box::new(run)),
             timeout: endpoint.timeout,

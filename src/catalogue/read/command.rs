@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::SignedDuration;
+use ruma::OwnedUserId;
 
 use super::{References, Source, arguments, confined::confined, endpoint, http, section::Section, ssh};
 use crate::catalogue::{
-    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind,
-    did_you_mean,
+    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind, Schedule,
+    Timetable, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
     problems::{Located, Place, Problems},
     template::{Piece, pieces},
@@ -97,6 +98,7 @@ pub(in crate::catalogue) fn command(
             _ => read_run(run, &templates, references),
         }
     });
+    let schedule = file.section("schedule", "[schedule]").and_then(|section| schedule(key, section));
     file.finish();
 
     references.subjects.extend(subject.iter().cloned().map(|subject| (key.to_owned(), subject)));
@@ -120,7 +122,41 @@ pub(in crate::catalogue) fn command(
         arguments,
         private,
         records,
+        schedule,
         run: run?,
+    })
+}
+
+/// `[schedule]`. Whether room, person and line are what they should be is known when the whole folder is read.
+fn schedule(key: &str, mut section: Section<'_>) -> Option<Schedule> {
+    let cron = section.required_text("cron", "cron = \"0 9 * * MON-FRI\"");
+    let who = section.required_text("as", "as = \"@alice:example.org\"");
+    let room = section.required_text("room", "room = \"deploy\"");
+    let zone = section.text("zone");
+    let line = section.line("line");
+    let who = who.and_then(|who| {
+        let user = OwnedUserId::try_from(who.value.as_str()).ok();
+        if user.is_none() {
+            section.wrong(
+                &who.place,
+                format!("as = \"{}\" is no MXID", who.value),
+                "Write the whole of it: \"@alice:example.org\".",
+            );
+        }
+        user
+    });
+    if let Some(cron) = &cron
+        && let Err(fault) = Timetable::read(&cron.value, zone.as_ref().map_or("UTC", |zone| &zone.value))
+    {
+        section.wrong(&cron.place, fault, "Mend cron or zone of [schedule].");
+    }
+    section.finish();
+    Some(Schedule {
+        cron: cron?.value,
+        zone: zone.map(|zone| zone.value),
+        who: who?,
+        room: room?.value,
+        line: line.map_or_else(|| key.to_owned(), |line| line.value),
     })
 }
 

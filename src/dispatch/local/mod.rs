@@ -19,6 +19,7 @@ use super::{
     event::Incoming,
     in_force::InForce,
     pipeline::{Asked, No, plain},
+    schedule,
 };
 use crate::{
     appservice,
@@ -31,7 +32,7 @@ use crate::{
 /// The source of its rows.
 pub const SOURCE: &str = "local";
 /// What the ids of its rows' events begin with. There is no such event in the room.
-const EVENT: &str = "$local/";
+pub const EVENT: &str = "$local/";
 /// The key of the content that holds the number of the user who asked.
 const ASKED_BY: &str = "org.quarterdeck.local";
 
@@ -86,6 +87,11 @@ pub async fn note(
     address: &Address,
     content: &Value,
 ) -> Result<(), Error> {
+    if row.source == schedule::SOURCE {
+        let line = content["body"].as_str().unwrap_or_default();
+        let message = schedule::said(number, &address.sender, line);
+        work.send(address.note(format!("{}/{number}", schedule::SOURCE), Some(number), &message));
+    }
     if row.source != SOURCE {
         return Ok(());
     }

@@ -235,6 +235,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
         arguments,
         private: false,
         records: false,
+        schedule: None,
         run: Run {
             kind: RunKind::Process(Box::new(ProcessRun {
                 program: PathBuf::from("/bin/true"),
