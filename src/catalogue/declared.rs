@@ -407,11 +407,11 @@ impl RunKind {
     pub fn credentials(&self) -> Vec<(&str, &str)> {
         match self {
             Self::Builtin => Vec::new(),
-            Self::Process(process) => process
-                .credentials
-                .iter()
-                .map(|(variable, secret)| (variable.as_str(), secret.as_str()))
-                .collect(),
+            Self::Process(process) => {
+                let named = process.credentials.iter().chain(&process.credential_files);
+                let input = process.credential_input.iter().map(|secret| ("standard input", secret.as_str()));
+                named.map(|(variable, secret)| (variable.as_str(), secret.as_str())).chain(input).collect()
+            }
             Self::Http(http) => http
                 .credentials
                 .iter()
@@ -420,6 +420,11 @@ impl RunKind {
             Self::Ssh(ssh) => vec![("key", ssh.key.as_str())],
             Self::ChatopsRpc(rpc) => vec![("key", rpc.key.as_str())],
         }
+    }
+
+    /// The names of the secrets that it is given.
+    pub fn secrets(&self) -> BTreeSet<&str> {
+        self.credentials().into_iter().map(|(_, secret)| secret).collect()
     }
 
     /// How it is shut in, where it is a program of this host.
@@ -447,8 +452,10 @@ impl RunKind {
 pub enum SecretSource {
     /// An environment variable of `serve`: `environment = "NAME"`.
     Environment(String),
-    /// A file, absolute or a name in the systemd credentials folder: `file = "/run/secrets/x"`, `credential = "x"`.
+    /// A file: `file = "/run/secrets/x"`.
     File(PathBuf),
+    /// A file in the folder of systemd's credentials: `credential = "x"`.
+    Credential(String),
 }
 
 /// A file of rules.

@@ -20,6 +20,10 @@ pub struct ProcessRun {
     pub environment: BTreeMap<String, String>,
     /// The environment variables that carry credentials, with the secret's name.
     pub credentials: BTreeMap<String, String>,
+    /// The environment variables that name a file in its private `/tmp`, with the name of the secret in it.
+    pub credential_files: BTreeMap<String, String>,
+    /// The secret that it reads from its standard input.
+    pub credential_input: Option<String>,
     /// The operating system's user it runs as, where Quarterdeck may change to another.
     pub user: Option<String>,
     /// Its resource limits.

@@ -71,6 +71,8 @@ pub struct Settings {
     pub audit_post_every: SignedDuration,
     /// `[[audit.witness]]`: who is shown the log's checkpoints. Nobody by default.
     pub audit_witnesses: Vec<WitnessSetting>,
+    /// Where systemd's credentials are: `$CREDENTIALS_DIRECTORY`, or where the unit has them.
+    pub credentials: PathBuf,
     /// `[local]`: the door for people on this host. Closed by default.
     pub local: Option<LocalDoor>,
     /// `[ops]`: where versions of the folder are fetched from. By default the folder itself is read.

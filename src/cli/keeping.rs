@@ -304,7 +304,7 @@ impl Keeper {
     /// Reads the ops folder anew at SIGHUP. A folder with a mistake changes nothing.
     async fn reload(self, mut signals: Signal) {
         while signals.recv().await.is_some() {
-            if let Err(error) = dispatch::reload_at_a_signal(&self.house).await {
+            if let Err(error) = Box::pin(dispatch::reload_at_a_signal(&self.house)).await {
                 tracing::error!(%error, "the ops folder was not put in force; the old one stays");
                 continue;
             }

@@ -93,7 +93,7 @@ impl Options {
             versions.at_start(&storage).await.with_context(|| format!("loading {}", self.ops.display()))?;
         storage.keep_version(first.loading()).await?;
         storage.replace_documents(&first.in_force.ops.documents).await?;
-        executor.replace_secrets(Secrets::new(first.in_force.ops.secrets.clone()));
+        executor.replace_secrets(Secrets::of(&first.in_force.ops));
         let current = Current::new(first.in_force);
         let outbox = Outbox::new(homeserver.clone(), storage.clone(), &settings.alias_prefix);
         let (house, drifted) =

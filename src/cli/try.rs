@@ -290,7 +290,9 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
     match &run.kind {
         RunKind::Builtin => writeln!(text, "\n{would}: a built-in, which Quarterdeck answers itself")?,
         RunKind::Process(process) => {
-            let ProcessRun { program, folder, environment, credentials, user, sandbox, .. } = &**process;
+            let ProcessRun {
+                program, folder, environment, credentials, credential_files, user, sandbox, ..
+            } = &**process;
             writeln!(text, "\n{would}: {}", program.display())?;
             for (index, argument) in command::argument_vector(command, invocation).iter().enumerate() {
                 writeln!(text, "  {:<16}{argument}", format!("argument {}", index + 1))?;
@@ -300,6 +302,12 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
             writeln!(text, "  {:<16}{names}", "environment")?;
             for (variable, secret) in credentials {
                 writeln!(text, "  {:<16}{secret}, as {variable}", "secret")?;
+            }
+            for (variable, secret) in credential_files {
+                writeln!(text, "  {:<16}{secret}, as a file that {variable} names", "secret")?;
+            }
+            if let Some(secret) = &process.credential_input {
+                writeln!(text, "  {:<16}{secret}, on standard input", "secret")?;
             }
             if let Some(folder) = folder {
                 writeln!(text, "  {:<16}{}", "folder", folder.display())?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::validate::line_of;
 use crate::{
-    catalogue::{Mistake, Ops, RunKind},
+    catalogue::{Mistake, Ops, RunKind, SecretSource},
     model::Sandbox,
 };
 
@@ -20,6 +20,10 @@ pub(super) fn mistakes(ops: &Ops) -> Vec<Mistake> {
     ]
     .into_iter()
     .filter_map(|(path, what)| Some((whole(path?), what)))
+    .chain(ops.secrets.values().filter_map(|source| match source {
+        SecretSource::File(path) => Some((whole(path), "the file of a secret")),
+        _ => None,
+    }))
     .collect();
     let mut mistakes = Vec::new();
     for command in ops.commands.values() {

@@ -153,13 +153,8 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
         }
     }
     let of_endpoints = ops.endpoints.values().map(|endpoint| endpoint.secret.as_str());
-    let used: BTreeSet<&str> = ops
-        .commands
-        .values()
-        .flat_map(|command| command.run.kind.credentials())
-        .map(|(_, secret)| secret)
-        .chain(of_endpoints)
-        .collect();
+    let used: BTreeSet<&str> =
+        ops.commands.values().flat_map(|command| command.run.kind.secrets()).chain(of_endpoints).collect();
     for secret in ops.secrets.keys().filter(|secret| !used.contains(secret.as_str())) {
         warn(
             format!("secrets/{secret}.toml"),

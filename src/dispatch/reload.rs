@@ -189,7 +189,7 @@ pub async fn follow(house: &Arc<House>) -> Result<bool, NotLoaded> {
 pub async fn put_in_force(house: &House, version: Version) -> Arc<InForce> {
     let Version { in_force, .. } = version;
     house.versions.know(listed(&in_force.ops));
-    house.executor.replace_secrets(Secrets::new(in_force.ops.secrets.clone()));
+    house.executor.replace_secrets(Secrets::of(&in_force.ops));
     let next = house.current.replace(in_force);
     if let Err(error) = house.storage.replace_documents(&next.ops.documents).await {
         tracing::warn!(%error, "the runbooks could not be put where `docs` finds them; those of the version before stay");

@@ -148,7 +148,7 @@ impl Prompt<'_> {
                 Err(reason) => vec![Span::text(format!("Sends nothing, because {reason}"))],
             },
         };
-        for (index, (_, secret)) in self.command.run.kind.credentials().into_iter().enumerate() {
+        for (index, secret) in self.command.run.kind.secrets().into_iter().enumerate() {
             spans.push(Span::text(if index == 0 { ", with secret " } else { ", " }));
             spans.push(Span::emphasis(secret));
         }

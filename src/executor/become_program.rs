@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     os::{
-        fd::{AsFd, AsRawFd, RawFd},
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
         unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::Path,
@@ -28,6 +28,7 @@ use nix::{
 use tokio::signal::unix::SignalKind;
 
 use super::{
+    handed::{FOLDER, in_memory},
     sandbox::PROCESSES,
     spec::{FAILED, GO, READY, Spec, SpecUser},
 };
@@ -80,6 +81,10 @@ fn prepare_and_exec() -> Result<(), Failure> {
     };
     let prepared = Prepared::new(&spec, number).map_err(&mut say)?;
     apply(&spec).map_err(&mut say)?;
+    if let Some(input) = &prepared.input {
+        unistd::dup2_stdin(input)
+            .map_err(|error| say(format!("its standard input cannot be prepared: {}", error.desc())))?;
+    }
 
     let mut byte = [0];
     let go = control.write_all(&[READY]).and_then(|()| control.read_exact(&mut byte));
@@ -234,6 +239,24 @@ struct Prepared {
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
+    /// What it reads from its standard input.
+    input: Option<OwnedFd>,
+    /// What its sandbox makes files of.
+    _files: Vec<OwnedFd>,
+}
+
+/// What tells the sandbox to make the files with secrets.
+fn files(spec: &Spec, kept: &mut Vec<OwnedFd>) -> Result<Vec<String>, String> {
+    if spec.files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut words = vec!["--perms".to_owned(), "0700".to_owned(), "--dir".to_owned(), FOLDER.to_owned()];
+    for (path, text) in &spec.files {
+        let file = in_memory(text)?;
+        words.extend(["--perms", "0400", "--file", &file.as_raw_fd().to_string(), path].map(str::to_owned));
+        kept.push(file);
+    }
+    Ok(words)
 }
 
 impl Prepared {
@@ -243,13 +266,16 @@ impl Prepared {
             CString::new(path.as_os_str().as_bytes())
                 .map_err(|_| "the path of its program holds a NUL".to_owned())
         };
+        let mut kept = Vec::new();
+        let input = spec.input.as_deref().map(in_memory).transpose()?;
         let mut program = path(&spec.program)?;
         let mut arguments = vec![program.clone()];
         if let Some(wrapper) = &spec.wrapper {
             program = path(&wrapper.program)?;
             let own = wrapper.arguments.iter().cloned();
             let status = ["--json-status-fd".to_owned(), control.to_string(), "--".to_owned()];
-            let words = own.chain(status).map(CString::new).collect::<Result<Vec<_>, _>>();
+            let files = files(spec, &mut kept)?;
+            let words = own.chain(files).chain(status).map(CString::new).collect::<Result<Vec<_>, _>>();
             let words = words.map_err(|_| "a path of its sandbox holds a NUL".to_owned())?;
             arguments.splice(0..0, std::iter::once(program.clone()).chain(words));
         }
@@ -266,7 +292,7 @@ impl Prepared {
                     .map_err(|_| format!("the environment variable {name} would hold a NUL"))?,
             );
         }
-        Ok(Self { program, arguments, environment })
+        Ok(Self { program, arguments, environment, input, _files: kept })
     }
 
     /// The system call itself: unlike `execvp`, it never falls back on a shell.

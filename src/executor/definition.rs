@@ -82,6 +82,8 @@ mod tests {
                     folder: None,
                     environment: std::collections::BTreeMap::new(),
                     credentials: std::collections::BTreeMap::new(),
+                    credential_files: std::collections::BTreeMap::new(),
+                    credential_input: None,
                     user: None,
                     limits: Limits::default(),
                     sandbox: crate::model::Sandbox::None,

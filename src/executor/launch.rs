@@ -19,12 +19,13 @@ use tokio::{
 
 use super::{
     group::{self, Process},
+    handed::{self, Given, Way},
     job::Job,
     sandbox,
     spec::{FAILED, GO, READY, Spec, SpecUser},
     spool::{Meta, Spool},
 };
-use crate::model::{Secret, Timestamp};
+use crate::model::Timestamp;
 
 /// How long `exec-run` may take to get ready: it is our own program and needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,7 +68,7 @@ pub(super) async fn launch(
     exec_run: &Path,
     spare: Option<Running>,
     job: &Job,
-    secrets: &[(String, String, Secret)],
+    secrets: &[Given],
     spool: &Spool,
     at: Timestamp,
 ) -> Result<Running, String> {
@@ -112,20 +113,30 @@ pub(super) async fn end(mut running: Running) {
     let _ = running.child.wait().await;
 }
 
-fn specify(
-    job: &Job,
-    secrets: &[(String, String, Secret)],
-    spool: &Spool,
-    user: Option<SpecUser>,
-) -> Result<Spec, String> {
+fn specify(job: &Job, secrets: &[Given], spool: &Spool, user: Option<SpecUser>) -> Result<Spec, String> {
     if !job.program.is_absolute() {
         return Err(format!("its program `{}` is no absolute path: mend `program`", job.program.display()));
     }
     let mut environment = job.environment.clone();
-    for (variable, _, secret) in secrets {
-        environment.insert(variable.clone(), secret.expose().to_owned());
+    let (mut files, mut input) = (Vec::new(), None);
+    for Given { way, name, value } in secrets {
+        let value = value.expose().to_owned();
+        match way {
+            Way::Variable(variable) => drop(environment.insert(variable.clone(), value)),
+            Way::File(variable) => {
+                let path = handed::path_of(name);
+                environment.insert(variable.clone(), path.clone());
+                files.push((path, value));
+            }
+            Way::Input => input = Some(value),
+        }
     }
     let wrapper = sandbox::wrapper(job)?;
+    if wrapper.is_none() && !files.is_empty() {
+        return Err(
+            "without a sandbox there is no private /tmp for credential_files: mend its command".to_owned()
+        );
+    }
     let (folder, own_folder) = match &job.folder {
         // Its folder is a thing of the sandbox.
         _ if wrapper.is_some() => ("/".into(), false),
@@ -136,6 +147,8 @@ fn specify(
         program: job.program.clone(),
         arguments: job.arguments.clone(),
         environment: environment.into_iter().collect(),
+        files,
+        input,
         folder,
         own_folder,
         user,

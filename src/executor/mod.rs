@@ -13,6 +13,7 @@ mod become_program;
 mod definition;
 mod git;
 mod group;
+mod handed;
 mod help;
 mod http;
 mod job;
@@ -144,6 +145,8 @@ impl Executor {
             folder: None,
             environment: std::collections::BTreeMap::new(),
             credentials: std::collections::BTreeMap::new(),
+            credential_files: std::collections::BTreeMap::new(),
+            credential_input: None,
             user: None,
             limits: Limits::default(),
             sandbox,

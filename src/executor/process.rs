@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Executor, Ran, Sink, group,
+    handed::Given,
     job::Job,
     launch::{self, Running},
     redact::Redactor,
@@ -15,7 +16,7 @@ use super::{
     spec::FAILED,
     spool::{Keeper, Kept, Spool, Unspent},
 };
-use crate::model::{AttemptId, Ending, Outcome, OutputSummary, Sandbox, Secret, fault::Point};
+use crate::model::{AttemptId, Ending, Outcome, OutputSummary, Sandbox, fault::Point};
 
 /// How long a program may take to end after SIGTERM, before SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -62,7 +63,7 @@ impl std::fmt::Debug for Poised {
 /// All that can be done for a job before it may start.
 pub(super) async fn poise(executor: &Executor, job: &Job) -> Result<Poised, String> {
     let secrets = resolve(executor, job)?;
-    let redactor = Redactor::new(secrets.iter().map(|(_, name, secret)| (name.as_str(), secret)))?;
+    let redactor = Redactor::new(secrets.iter().map(|given| (given.name.as_str(), &given.value)))?;
     let spool = executor.spool_of(job.attempt).create()?;
     let at = executor.clock.now();
     let running =
@@ -134,14 +135,14 @@ async fn attempt(
     ended
 }
 
-/// The values of the credentials: variable, name of the secret, value.
-fn resolve(executor: &Executor, job: &Job) -> Result<Vec<(String, String, Secret)>, String> {
+/// The values of the credentials. One that cannot be had is a run that does not start.
+fn resolve(executor: &Executor, job: &Job) -> Result<Vec<Given>, String> {
     let known = executor.secrets();
-    job.credentials
-        .iter()
-        .map(|(variable, name)| {
-            let secret = known.resolve(name).map_err(|missing| missing.to_string())?;
-            Ok((variable.clone(), name.clone(), secret))
+    job.secrets()
+        .into_iter()
+        .map(|(way, name)| {
+            let value = known.resolve(name).map_err(|missing| missing.to_string())?;
+            Ok(Given { way, name: name.to_owned(), value })
         })
         .collect()
 }

@@ -1,10 +1,20 @@
 //! Masks the secrets of a run in what it prints, before anything is stored or shown.
 //!
 //! Each secret is looked for as it is, in its lines, and as base64 (at any alignment within a longer
-//! text), URL-encoded and in JSON's escapes. What a program makes of a secret otherwise (hex, a hash,
-//! reversed) passes: this guards against accidents, not against the program.
+//! text, and in lines as `base64` breaks them), URL-encoded and in JSON's escapes. What a program makes of a secret
+//! otherwise (hex, a hash, reversed) passes: this guards against accidents, not against the program.
+//!
+//! Output comes in pieces, and a secret may be cut anywhere. The automaton's state goes on from piece to piece; how deep it
+//! stands is how many bytes at the end may be the beginning of a secret, and these are held back. Where it stands at
+//! nothing, a filter of the first bytes of all forms passes over what begins none of them: most of any output.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use std::fmt::Write as _;
+
+use aho_corasick::{
+    Anchored,
+    automaton::{Automaton as _, StateID},
+    nfa::contiguous::NFA,
+};
 use base64::{
     Engine,
     alphabet::{Alphabet, STANDARD, URL_SAFE},
@@ -16,23 +26,61 @@ use crate::model::Secret;
 
 /// All that RFC 3986 does not leave as it is.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What encoders of whole paths leave beside that.
+const RESERVED_IN_PATHS: &AsciiSet = &RESERVED.remove(b'/');
+/// What `encodeURIComponent` of browsers encodes.
+const RESERVED_IN_COMPONENTS: &AsciiSet =
+    &RESERVED.remove(b'!').remove(b'\'').remove(b'(').remove(b')').remove(b'*');
 /// Shorter forms of a secret than this would match by chance; the secret itself is always masked.
 const LEAST_DERIVED: usize = 6;
+/// After how many characters programs break lines of base64: `base64` and MIME, PEM.
+const BROKEN_AFTER: [usize; 2] = [76, 64];
+/// How many bytes the filter looks at at once.
+const GRAM: usize = 4;
+/// How far apart it looks at most, where all forms are long enough.
+const STRIDE: usize = 8;
+/// The filter's size, as a power of two, in bits.
+const FILTER_BITS: u32 = 17;
 
 /// A stream of output with the secrets taken out.
-pub(super) struct Redactor {
-    search: Option<AhoCorasick>,
-    patterns: Vec<Vec<u8>>,
+pub struct Redactor {
+    search: Option<Search>,
     masks: Vec<Vec<u8>>,
     /// The end of what came, which may be the beginning of a secret.
     held: Vec<u8>,
     /// How many bytes of `held` a mask already covers.
     covered: usize,
+    /// What was found in `held`: begin, end, and which form.
+    found: Vec<(usize, usize, usize)>,
+}
+
+/// What looks for the forms, from piece to piece.
+struct Search {
+    patterns: Vec<Vec<u8>>,
+    nfa: NFA,
+    begin: StateID,
+    state: StateID,
+    /// How many bytes at the end are the beginning of a form, by the automaton's state.
+    depths: Vec<u32>,
+    /// The grams at the beginning of all forms, as many of each as the stride is long. None where a form is too short.
+    filter: Option<Box<[u64]>>,
+    /// How far apart the places are that are looked at.
+    stride: usize,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redactor").finish_non_exhaustive()
+    }
 }
 
 impl Redactor {
-    /// For the secrets of one run, by name.
-    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a Secret)>) -> Result<Self, String> {
+    /// What masks these secrets, each by its name.
+    ///
+    /// # Errors
+    ///
+    /// That they are too long for it.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a Secret)>) -> Result<Self, String> {
         let (mut patterns, mut masks) = (Vec::new(), Vec::new());
         for (name, secret) in secrets {
             for form in forms(secret.expose()) {
@@ -40,62 +88,39 @@ impl Redactor {
                 masks.push(format!("[secret {name}]").into_bytes());
             }
         }
-        let search = if patterns.is_empty() {
-            None
-        } else {
-            let search = AhoCorasick::builder()
-                .match_kind(MatchKind::Standard)
-                .build(&patterns)
-                .map_err(|_| "its secrets are too long to be masked in its output".to_owned())?;
-            Some(search)
-        };
-        Ok(Self { search, patterns, masks, held: Vec::new(), covered: 0 })
+        let search = if patterns.is_empty() { None } else { Some(Search::new(patterns)?) };
+        Ok(Self { search, masks, held: Vec::new(), covered: 0, found: Vec::new() })
     }
 
     /// Takes what came, and gives what may be shown of it and of what came before.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
-        if self.search.is_none() {
-            return bytes.to_vec();
-        }
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Some(search) = &mut self.search else { return bytes.to_vec() };
+        let from = self.held.len();
         self.held.extend_from_slice(bytes);
-        let hold = self.held.len() - self.longest_beginning();
-        self.give(hold)
+        let beginning = search.scan(&self.held, from, &mut self.found);
+        self.give(self.held.len() - beginning)
     }
 
     /// Gives the rest.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
-        self.give(self.held.len())
-    }
-
-    /// How many bytes at the end may be the beginning of a secret that is still to come.
-    fn longest_beginning(&self) -> usize {
-        let mut longest = 0;
-        for pattern in &self.patterns {
-            let most = self.held.len().min(pattern.len() - 1);
-            if let Some(length) =
-                (longest + 1..=most).rev().find(|&length| self.held.ends_with(&pattern[..length]))
-            {
-                longest = length;
-            }
+    pub fn finish(&mut self) -> Vec<u8> {
+        if let Some(search) = &mut self.search {
+            search.state = search.begin;
         }
-        longest
+        self.give(self.held.len())
     }
 
     /// Gives everything before `until`, masks in the place of secrets. A secret that reaches beyond
     /// is masked once, and its rest is remembered as covered.
     fn give(&mut self, until: usize) -> Vec<u8> {
-        let Some(search) = &self.search else { return Vec::new() };
-        let mut found: Vec<(usize, usize, usize)> = search
-            .find_overlapping_iter(&self.held)
-            .map(|found| (found.start(), found.end(), found.pattern().as_usize()))
-            .collect();
-        found.sort_unstable();
+        self.found.sort_unstable();
         let mut given = Vec::with_capacity(until);
         let mut position = self.covered;
-        for (start, end, pattern) in found {
+        let mut done = 0;
+        for &(start, end, pattern) in &self.found {
             if start >= until {
                 break;
             }
+            done += 1;
             // Overlapping secrets become one mask, so that no end of the second shows.
             if start >= position {
                 given.extend_from_slice(&self.held[position..start]);
@@ -106,13 +131,110 @@ impl Redactor {
         if position < until {
             given.extend_from_slice(&self.held[position..until]);
         }
+        self.found.drain(..done);
+        for (start, end, _) in &mut self.found {
+            *start -= until;
+            *end -= until;
+        }
         self.held.drain(..until);
         self.covered = position.saturating_sub(until);
         given
     }
 }
 
-impl Drop for Redactor {
+impl Search {
+    fn new(patterns: Vec<Vec<u8>>) -> Result<Self, String> {
+        let too_long = || "its secrets are too long to be masked in its output".to_owned();
+        let nfa = NFA::new(&patterns).map_err(|_| too_long())?;
+        let begin = nfa.start_state(Anchored::No).map_err(|_| too_long())?;
+        let mut depths = Vec::new();
+        for pattern in &patterns {
+            let mut state = begin;
+            for (byte, depth) in pattern.iter().zip(1u32..) {
+                state = nfa.next_state(Anchored::No, state, *byte);
+                let index = state.as_usize();
+                if depths.len() <= index {
+                    depths.resize(index + 1, 0);
+                }
+                depths[index] = depth;
+            }
+        }
+        let shortest = patterns.iter().map(Vec::len).min().unwrap_or(0);
+        let stride = (shortest + 1).saturating_sub(GRAM).min(STRIDE);
+        let filter = (stride > 0).then(|| {
+            let mut filter = vec![0u64; 1 << (FILTER_BITS - 6)].into_boxed_slice();
+            for window in patterns.iter().flat_map(|pattern| pattern.array_windows().take(stride)) {
+                let bit = gram(*window);
+                filter[bit >> 6] |= 1 << (bit & 63);
+            }
+            filter
+        });
+        Ok(Self { patterns, nfa, begin, state: begin, depths, filter, stride })
+    }
+
+    /// Looks at `held` from `from` on, and notes what is found. Gives how many bytes at the end may be the beginning of
+    /// what is still to come.
+    fn scan(&mut self, held: &[u8], from: usize, found: &mut Vec<(usize, usize, usize)>) -> usize {
+        let mut at = from;
+        while at < held.len() {
+            let depth = self.depth();
+            if depth < GRAM {
+                at = self.pass_over(held, at - depth, at);
+                if at >= held.len() {
+                    break;
+                }
+            }
+            self.state = self.nfa.next_state(Anchored::No, self.state, held[at]);
+            at += 1;
+            if self.nfa.is_special(self.state) && self.nfa.is_match(self.state) {
+                // The longest of those that end here begins first, and covers the others.
+                let ends =
+                    (0..self.nfa.match_len(self.state)).map(|it| self.nfa.match_pattern(self.state, it));
+                if let Some(longest) = ends.max_by_key(|pattern| self.patterns[pattern.as_usize()].len()) {
+                    let longest = longest.as_usize();
+                    found.push((at - self.patterns[longest].len(), at, longest));
+                }
+            }
+        }
+        self.depth()
+    }
+
+    fn depth(&self) -> usize {
+        self.depths.get(self.state.as_usize()).map_or(0, |&depth| depth as usize)
+    }
+
+    /// The next place to go on at, where the forms that may have begun did so at `begun` at the earliest and everything
+    /// before `at` was looked at. What lies between begins no form: each would show one of its grams at one of the places
+    /// that are looked at, a stride apart.
+    fn pass_over(&mut self, held: &[u8], begun: usize, at: usize) -> usize {
+        let Some(filter) = &self.filter else { return at };
+        let mut place = begun + self.stride - 1;
+        let mut hit = false;
+        while let Some(window) = held.get(place..).and_then(<[u8]>::first_chunk) {
+            let bit = gram(*window);
+            hit = filter[bit >> 6] >> (bit & 63) & 1 == 1;
+            if hit {
+                break;
+            }
+            place += self.stride;
+        }
+        // With a hit, one may have begun within the stride before it; without, after the last place.
+        let next = place + 1 - self.stride;
+        let goes_on = if hit { next == begun && begun < at } else { next <= at };
+        if goes_on {
+            return at;
+        }
+        self.state = self.begin;
+        next
+    }
+}
+
+/// The place of a few bytes of text in the filter.
+const fn gram(text: [u8; GRAM]) -> usize {
+    (u32::from_le_bytes(text).wrapping_mul(0x9E37_79B1) >> (32 - FILTER_BITS)) as usize
+}
+
+impl Drop for Search {
     fn drop(&mut self) {
         for pattern in &mut self.patterns {
             secrecy::zeroize::Zeroize::zeroize(pattern);
@@ -136,12 +258,23 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
             derive(base64_within(secret.as_bytes(), before, alphabet));
         }
     }
-    let encoded = utf8_percent_encode(secret, RESERVED).to_string();
-    derive(encoded.replace("%20", "+").into_bytes());
-    derive(lower_escapes(&encoded).into_bytes());
-    derive(encoded.into_bytes());
+    // A long one is broken into lines: each of them, where the secret is the beginning of what was encoded.
+    let whole = GeneralPurpose::new(&STANDARD, NO_PAD).encode(secret);
+    for length in BROKEN_AFTER.into_iter().filter(|&length| length < whole.len()) {
+        whole.as_bytes().chunks(length).for_each(|line| derive(line.to_vec()));
+    }
+    for reserved in [RESERVED, RESERVED_IN_PATHS, RESERVED_IN_COMPONENTS] {
+        let encoded = utf8_percent_encode(secret, reserved).to_string();
+        derive(encoded.replace("%20", "+").into_bytes());
+        derive(lower_escapes(&encoded).into_bytes());
+        derive(encoded.into_bytes());
+    }
     if let Ok(json) = serde_json::to_string(secret) {
-        derive(json.trim_matches('"').as_bytes().to_vec());
+        let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(&json);
+        for escaped in [json.to_owned(), ascii_escapes(json)] {
+            derive(escaped.replace('/', "\\/").into_bytes());
+            derive(escaped.into_bytes());
+        }
     }
     forms.sort();
     forms.dedup();
@@ -158,6 +291,21 @@ fn base64_within(secret: &[u8], before: usize, alphabet: &Alphabet) -> Vec<u8> {
     // The last character also holds bits of what follows, unless the bytes end with a group of three.
     let last = bytes.len() * 8 / 6;
     text.get(first..last.min(text.len())).unwrap_or_default().to_vec()
+}
+
+/// What JSON writes of letters beyond ASCII, where it is asked to.
+fn ascii_escapes(json: &str) -> String {
+    let mut units = [0; 2];
+    json.chars().fold(String::new(), |mut text, character| {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+        text
+    })
 }
 
 /// `%2F` as `%2f`.
@@ -208,6 +356,82 @@ mod tests {
             assert!(shown.starts_with("<[secret token]"), "{spelling}: {shown}");
             assert!(shown.len() <= "<[secret token]xx==>".len(), "{spelling}: {shown}");
         }
+    }
+
+    /// Every spelling in which a secret must not be seen.
+    fn spellings(secret: &str) -> Vec<String> {
+        let json = serde_json::to_string(secret).expect("JSON");
+        let url = utf8_percent_encode(secret, RESERVED).to_string();
+        let mut all = vec![
+            secret.to_owned(),
+            url.to_lowercase().replace("%c3", "%C3"),
+            url,
+            utf8_percent_encode(secret, RESERVED_IN_PATHS).to_string(),
+            json.trim_matches('"').to_owned(),
+            ascii_escapes(json.trim_matches('"')),
+        ];
+        for before in ["", "a", "ab"] {
+            all.push(BASE64_STANDARD.encode(format!("{before}{secret}")));
+            all.push(BASE64_URL_SAFE_NO_PAD.encode(format!("{before}{secret}")));
+        }
+        all
+    }
+
+    #[test]
+    fn wherever_a_write_is_cut_no_spelling_of_a_secret_shows() {
+        let secret = "p4ss/w0rd+?\"x\" \u{f6}\u{ff}\u{ff}y~~";
+        let core = &secret[..8];
+        for spelling in spellings(secret) {
+            if spelling != spelling.to_lowercase() && spelling.contains("%C3") && spelling.contains("%2f") {
+                continue;
+            }
+            let text = format!("before {spelling} after");
+            let whole = masked(&[("token", secret)], &[text.as_bytes()]);
+            assert!(whole.contains("[secret token]") && !whole.contains(core), "{spelling}: {whole}");
+            for cut in 0..=text.len() {
+                let (one, two) = text.as_bytes().split_at(cut);
+                assert_eq!(masked(&[("token", secret)], &[one, two]), whole, "{spelling} cut at {cut}");
+            }
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(masked(&[("token", secret)], &bytes), whole, "{spelling} byte by byte");
+        }
+    }
+
+    #[test]
+    fn base64_that_is_broken_into_lines_does_not_show_a_long_secret() {
+        let secret = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(6);
+        for length in BROKEN_AFTER {
+            let whole = BASE64_STANDARD.encode(&secret);
+            let lines: Vec<&str> = whole
+                .as_bytes()
+                .chunks(length)
+                .map(|line| std::str::from_utf8(line).expect("ASCII"))
+                .collect();
+            let shown = masked(&[("key", &secret)], &[lines.join("\n").as_bytes()]);
+            assert_eq!(shown, vec!["[secret key]"; lines.len()].join("\n"));
+        }
+    }
+
+    #[test]
+    fn among_a_hundred_secrets_each_is_found_and_a_short_one_too() {
+        let secrets: Vec<(String, String)> =
+            (0..100).map(|it| (format!("s{it}"), format!("value-{it:03}-{}", it * 7919))).collect();
+        let mut named: Vec<(&str, &str)> =
+            secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let lines: Vec<String> =
+            named.iter().map(|(name, value)| format!("{name} is {value}; value-0\n")).collect();
+        let text = lines.concat();
+        let lines: Vec<String> =
+            named.iter().map(|(name, _)| format!("{name} is [secret {name}]; value-0\n")).collect();
+        let expected = lines.concat();
+        for chunk in [1, 7, 64, text.len()] {
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
+            assert_eq!(masked(&named, &chunks), expected);
+        }
+        // With one shorter than the filter knows there is no filter.
+        named.push(("short", "; v"));
+        let expected = expected.replace("; v", "[secret short]");
+        assert_eq!(masked(&named, &[text.as_bytes()]), expected);
     }
 
     #[test]

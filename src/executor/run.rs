@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process, rpc::Call, ssh::Remote};
 use crate::{
-    catalogue::{Command, ProcessRun, RunKind},
+    catalogue::{Command, RunKind},
     model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber},
     storage::{PendingWarrant, Warrant},
 };
@@ -16,7 +16,7 @@ impl Executor {
     /// which tells why.
     pub fn poise<'a>(&'a self, pending: &PendingWarrant) -> impl Future<Output = Option<Poised>> + use<'a> {
         let job = process(pending.attempt(), pending.number(), pending.command(), pending.invocation());
-        let job = job.filter(|job| job.credentials.is_empty());
+        let job = job.filter(|job| !job.has_secrets());
         async move { process::poise(self, &job?).await.ok() }
     }
 
@@ -68,18 +68,19 @@ fn process(
     invocation: &Invocation,
 ) -> Option<Job> {
     let RunKind::Process(process) = &command.run.kind else { return None };
-    let ProcessRun { program, folder, environment, credentials, user, limits, sandbox, .. } = &**process;
     Some(Job {
         attempt,
         number,
-        program: program.clone(),
+        program: process.program.clone(),
         arguments: crate::command::argument_vector(command, invocation),
-        folder: folder.clone(),
-        environment: environment.clone(),
-        credentials: credentials.clone(),
-        user: user.clone(),
-        limits: *limits,
-        sandbox: sandbox.clone(),
+        folder: process.folder.clone(),
+        environment: process.environment.clone(),
+        credentials: process.credentials.clone(),
+        credential_files: process.credential_files.clone(),
+        credential_input: process.credential_input.clone(),
+        user: process.user.clone(),
+        limits: process.limits,
+        sandbox: process.sandbox.clone(),
         timeout: command.run.timeout,
     })
 }

@@ -1,16 +1,23 @@
 //! The values of secrets, read when a run needs them.
 
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
-use crate::{catalogue::SecretSource, model::Secret};
-
-/// A secret longer than this is taken for a mistake in its path.
-const MAX_BYTES: u64 = 64 << 10;
+use crate::{
+    catalogue::{Ops, SecretSource},
+    model::{SECRET_BYTES, Secret},
+};
 
 /// Where each declared secret's value is. The values are never kept.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
     sources: BTreeMap<String, SecretSource>,
+    /// The folder of systemd's credentials.
+    credentials: PathBuf,
 }
 
 /// A secret that a run needs and that is not there.
@@ -47,9 +54,15 @@ pub enum MissingSecret {
 }
 
 impl Secrets {
+    /// Secrets by reference, for tests of what uses them.
+    #[cfg(test)]
+    pub(super) fn by(sources: BTreeMap<String, SecretSource>) -> Self {
+        Self { sources, ..Self::default() }
+    }
+
     /// The secrets that an ops folder declares.
-    pub const fn new(sources: BTreeMap<String, SecretSource>) -> Self {
-        Self { sources }
+    pub fn of(ops: &Ops) -> Self {
+        Self { sources: ops.secrets.clone(), credentials: ops.settings.credentials.clone() }
     }
 
     /// The names of all that are declared.
@@ -74,19 +87,24 @@ impl Secrets {
                     Err(std::env::VarError::NotUnicode(_)) => Err(refuse("is no UTF-8 text")),
                 }
             }
-            Some(SecretSource::File(path)) => read(path).map_err(|problem| MissingSecret::File {
-                name: name.to_owned(),
-                path: path.display().to_string(),
-                problem,
-            }),
+            Some(SecretSource::File(path)) => of_file(name, path),
+            Some(SecretSource::Credential(credential)) => of_file(name, &self.credentials.join(credential)),
         }
     }
+}
+
+fn of_file(name: &str, path: &Path) -> Result<Secret, MissingSecret> {
+    read(path).map_err(|problem| MissingSecret::File {
+        name: name.to_owned(),
+        path: path.display().to_string(),
+        problem,
+    })
 }
 
 /// Reads a file's text, without the newline that editors leave at its end.
 fn read(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
-    File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text)).map_err(
+    File::open(path).and_then(|file| file.take(SECRET_BYTES as u64 + 1).read_to_string(&mut text)).map_err(
         |error| match error.kind() {
             std::io::ErrorKind::NotFound => "it does not exist; write it, with mode 0600".to_owned(),
             std::io::ErrorKind::PermissionDenied => {
@@ -96,11 +114,16 @@ fn read(path: &Path) -> Result<Secret, String> {
             _ => error.to_string(),
         },
     )?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(format!("it is longer than {MAX_BYTES} bytes"));
+    let text = Secret::new(text);
+    plain(text.expose())
+}
+
+/// A value without the newline at its end, if it can be given to a program.
+fn plain(text: &str) -> Result<Secret, String> {
+    if text.len() > SECRET_BYTES {
+        return Err(format!("it is longer than {SECRET_BYTES} bytes"));
     }
-    let end = text.trim_end_matches(['\n', '\r']).len();
-    text.truncate(end);
+    let text = text.trim_end_matches(['\n', '\r']);
     if text.is_empty() {
         return Err("it is empty".to_owned());
     }
@@ -114,8 +137,21 @@ fn read(path: &Path) -> Result<Secret, String> {
 mod tests {
     use super::*;
 
+    fn of(source: SecretSource) -> Secrets {
+        Secrets { sources: BTreeMap::from([("token".to_owned(), source)]), ..Secrets::default() }
+    }
+
     fn of_file(path: &Path) -> Secrets {
-        Secrets::new(BTreeMap::from([("token".to_owned(), SecretSource::File(path.to_owned()))]))
+        of(SecretSource::File(path.to_owned()))
+    }
+
+    #[test]
+    fn a_credential_of_systemds_is_in_its_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("token"), "hunter2\n").expect("written");
+        let mut secrets = of(SecretSource::Credential("token".to_owned()));
+        secrets.credentials = folder.path().to_owned();
+        assert_eq!(secrets.resolve("token").expect("a secret").expose(), "hunter2");
     }
 
     #[test]
@@ -133,10 +169,7 @@ mod tests {
         let undeclared = Secrets::default().resolve("other").expect_err("missing").to_string();
         assert!(undeclared.contains("secrets/other.toml"));
         let variable = SecretSource::Environment("QUARTERDECK_NO_SUCH_VARIABLE".to_owned());
-        let unset = Secrets::new(BTreeMap::from([("token".to_owned(), variable)]))
-            .resolve("token")
-            .expect_err("missing")
-            .to_string();
+        let unset = of(variable).resolve("token").expect_err("missing").to_string();
         assert!(unset.contains("QUARTERDECK_NO_SUCH_VARIABLE") && unset.contains("is not set"));
     }
 

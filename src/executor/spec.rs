@@ -32,6 +32,10 @@ pub(super) struct Spec {
     pub arguments: Vec<String>,
     /// The whole environment, credentials included.
     pub environment: Vec<(String, String)>,
+    /// Files with secrets that its sandbox makes: path and content.
+    pub files: Vec<(String, String)>,
+    /// The secret on its standard input, which is empty without.
+    pub input: Option<String>,
     /// Where it runs.
     pub folder: PathBuf,
     /// Whether that folder is the attempt's own; it is then entered before the user is changed.

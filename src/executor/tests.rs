@@ -20,6 +20,7 @@ use crate::{
 
 mod crash;
 mod git;
+mod handed;
 mod limits;
 mod output;
 mod remote;
@@ -66,7 +67,7 @@ impl Deck {
             sources.insert((*name).to_owned(), SecretSource::File(path));
         }
         let spool = folder.path().join("spool");
-        let executor = Executor::new(spool, launcher, Secrets::new(sources), Arc::new(SystemClock));
+        let executor = Executor::new(spool, launcher, Secrets::by(sources), Arc::new(SystemClock));
         Self { folder, executor }
     }
 
@@ -91,6 +92,8 @@ impl Deck {
             folder: None,
             environment: BTreeMap::new(),
             credentials: BTreeMap::new(),
+            credential_files: BTreeMap::new(),
+            credential_input: None,
             user: None,
             limits: Limits::default(),
             sandbox: Sandbox::None,

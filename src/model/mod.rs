@@ -31,6 +31,6 @@ pub use jiff::{SignedDuration, Timestamp};
 pub use outcome::{Ending, Outcome, OutputSummary};
 pub use record::{Record, records};
 pub use sandbox::Sandbox;
-pub use secret::Secret;
+pub use secret::{SECRET_BYTES, Secret};
 pub use state::State;
 pub use value::Value;

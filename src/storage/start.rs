@@ -239,8 +239,7 @@ impl Work {
         } else if let Some(lock) = self.enter_running(&permit, number, attempt, executor).await? {
             return Ok(Start::Busy { lock });
         }
-        let secrets =
-            command.run.kind.credentials().into_iter().map(|(_, secret)| secret.to_owned()).collect();
+        let secrets = command.run.kind.secrets().into_iter().map(str::to_owned).collect();
         self.append_start(number, attempt, executor, secrets, command.run.kind.sandbox()).await?;
         let warrant = Warrant { attempt, number, command, invocation, by, room };
         Ok(Start::Pending(PendingWarrant { warrant }))

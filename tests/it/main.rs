@@ -10,6 +10,7 @@ mod approved_builtins;
 mod approved_starts;
 mod audit_log;
 mod burst;
+mod canaries;
 mod chatops;
 mod console;
 mod control;

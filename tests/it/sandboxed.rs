@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quarterdeck::model::fault::Point;
 
-use crate::harness::{OpsFolder, World};
+use crate::harness::{OpsFolder, State, World};
 
 /// Takes `sandbox = "none"` out of a command, and lets it write its trace and nothing else.
 fn shut_in(ops: &OpsFolder, name: &str) {
@@ -133,4 +133,24 @@ async fn killed_around_a_sandboxed_process_it_is_interrupted_and_not_run_again()
         world.settled().await;
         assert!(runs.contains(&world.ops.counted("crash")), "{point:?}: {:?}", world.ops.traced());
     }
+}
+
+#[tokio::test]
+async fn the_databases_socket_is_out_of_a_sandboxed_commands_reach() {
+    let socket =
+        format!("{}/.s.PGSQL.{}", State::read().postgres.socket.display(), State::read().postgres.port);
+    let script = format!(
+        "/usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{socket}\"); print(\"reached\")' 2>&1; echo tried"
+    );
+    let open = World::changed(|ops| ops.command("fail", "read", "", &script)).await;
+    let answer = open.ask("!fail").await;
+    assert!(answer.body.contains("reached"), "without a sandbox it is there: {}", answer.body);
+    let shut = World::changed(|ops| {
+        ops.command("fail", "read", "", &script);
+        shut_in(ops, "fail");
+    })
+    .await;
+    let answer = shut.ask("!fail").await;
+    assert!(answer.body.contains("tried") && !answer.body.contains("reached"), "{}", answer.body);
+    assert!(answer.body.contains("FileNotFoundError"), "{}", answer.body);
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use jiff::SignedDuration;
 use ruma::OwnedUserId;
 
-use super::{References, Source, arguments, confined::confined, endpoint, http, section::Section, ssh};
+use super::{
+    References, Source, arguments, confined::confined, credentials::credentials, endpoint, http,
+    section::Section, ssh,
+};
 use crate::catalogue::{
     Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind, Schedule,
     Timetable, did_you_mean,
@@ -310,26 +313,8 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
         );
     }
     let environment = file.text_table("environment");
-    let credentials = file.text_table("credentials");
-    for (name, value) in environment.iter().chain(&credentials) {
-        let good = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !good {
-            file.wrong(
-                &value.place,
-                format!("\"{name}\" is no name of an environment variable"),
-                "Write letters, digits and _ alone.",
-            );
-        }
-    }
+    let credentials = credentials(&mut file, &environment, &arguments);
     for (name, value) in &environment {
-        if credentials.contains_key(name) {
-            file.wrong(
-                &value.place,
-                format!("{name} is both in environment and in credentials"),
-                "Remove it from environment.",
-            );
-        }
         if let Some(used) =
             templates.names.iter().find(|argument| value.value.contains(&format!("{{{argument}}}")))
         {
@@ -340,10 +325,17 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             );
         }
     }
-    references.secrets.extend(credentials.values().cloned());
+    references.secrets.extend(credentials.secrets().cloned());
     let user = file.text("user");
     let limits = file.section("limits", "[run.limits]").map_or_else(Limits::default, read_limits);
     let sandbox = confined(&mut file);
+    if let (crate::model::Sandbox::None, Some(first)) = (&sandbox, credentials.files.values().next()) {
+        file.wrong(
+            &first.place,
+            "without a sandbox there is no private /tmp for credential_files",
+            "Remove sandbox = \"none\", or give the secret in credentials or credential_input.",
+        );
+    }
     let timeout = file.duration("timeout").unwrap_or(60);
     let (lock, on_busy) = file.lock(templates);
     let idempotent = file.boolean("idempotent").unwrap_or(false);
@@ -360,7 +352,9 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             arguments: arguments.into_iter().map(|argument| argument.value).collect(),
             folder: folder.map(|folder| PathBuf::from(folder.value)),
             environment: plain(environment),
-            credentials: plain(credentials),
+            credentials: plain(credentials.environment),
+            credential_files: plain(credentials.files),
+            credential_input: credentials.input.map(|input| input.value),
             user: user.map(|user| user.value),
             limits,
             sandbox,

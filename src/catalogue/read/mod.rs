@@ -6,6 +6,7 @@
 mod arguments;
 mod command;
 mod confined;
+mod credentials;
 mod doors;
 mod endpoint;
 mod host;

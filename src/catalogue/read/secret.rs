@@ -59,5 +59,5 @@ pub(in crate::catalogue) fn secret(source: &Source<'_>, problems: &Problems) -> 
             "Write its name alone, as in LoadCredential= of the systemd unit.",
         );
     }
-    Some(SecretSource::File(PathBuf::from(credential.value)))
+    Some(SecretSource::Credential(credential.value))
 }

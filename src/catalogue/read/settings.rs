@@ -137,12 +137,11 @@ pub(in crate::catalogue) fn settings(
         return None;
     }
 
+    // Where systemd puts what LoadCredential= names; without it, as for `check`, where the unit would find it.
+    let credentials = environment("CREDENTIALS_DIRECTORY");
+    let credentials = PathBuf::from(credentials.as_deref().unwrap_or("/run/credentials/quarterdeck.service"));
     let audit_key = match (audit_key, audit.credential) {
-        (None, Some(name)) => {
-            // Where systemd puts what LoadCredential= names; without it, as for `check`, where the unit would find it.
-            let folder = environment("CREDENTIALS_DIRECTORY");
-            Path::new(folder.as_deref().unwrap_or("/run/credentials/quarterdeck.service")).join(name)
-        }
+        (None, Some(name)) => credentials.join(name),
         (key, _) => folder.join(key.map_or_else(|| "../audit.key".to_owned(), |key| key.value)),
     };
 
@@ -178,6 +177,7 @@ pub(in crate::catalogue) fn settings(
         audit_key,
         audit_post_every: SignedDuration::from_secs(audit.post_every.unwrap_or(3600)),
         audit_witnesses: audit.witnesses,
+        credentials,
         local,
         git,
     })

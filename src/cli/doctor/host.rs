@@ -125,10 +125,15 @@ fn check_secret(patient: &Patient, name: &str, source: &SecretSource, report: &m
                 );
             }
         }
-        SecretSource::File(path) => {
-            let sources = [(name.to_owned(), source.clone())].into();
-            match Secrets::new(sources).resolve(name) {
-                Ok(_) => check_private("secrets", path, "it holds a secret", report),
+        SecretSource::File(_) | SecretSource::Credential(_) => {
+            let settings = &patient.ops.settings;
+            let file = match source {
+                SecretSource::Credential(name) => settings.credentials.join(name),
+                SecretSource::File(path) => path.clone(),
+                SecretSource::Environment(_) => return,
+            };
+            match Secrets::of(&patient.ops).resolve(name) {
+                Ok(_) => check_private("secrets", &file, "it holds a secret", report),
                 Err(missing) => report.fail("secrets", missing.to_string(), ""),
             }
         }

@@ -108,6 +108,12 @@ fn guessed(program: &str, said: &str, from: &str) -> String {
     for left in &left_out {
         let _ = writeln!(text, "# FINISH: not taken over: {}", line(left));
     }
+    let _ = writeln!(
+        text,
+        "# FINISH: it runs in a sandbox, without a network, and sees of this host the system and {} alone. In [run] say what it\n\
+         # needs: readable = [\"/opt/app\"], writable = [\"/srv/app\"], network = true; or sandbox = \"none\", and why",
+        line(program)
+    );
     let mut document = DocumentMut::new();
     let mut tables = ArrayOfTables::new();
     let last = arguments.len().checked_sub(1);

@@ -252,3 +252,32 @@ async fn a_sandbox_that_cannot_be_made_is_a_refusal_and_never_a_run_without() {
         crate::executor::sandbox::why_not(b"bwrap: Creating new namespace failed: Operation not permitted\n");
     assert!(why.contains("Operation not permitted") && why.contains("doctor"), "{why}");
 }
+
+#[tokio::test]
+async fn a_sandboxed_child_that_is_made_ready_runs_nothing_until_it_is_told_and_else_leaves_nothing() {
+    let deck = Deck::new();
+    let folder = deck.path("writable");
+    fs::create_dir(&folder).expect("made");
+    let ran = folder.join("ran");
+    let mut job = deck.script(&format!("echo yes >'{}'; echo here", ran.display()));
+    job.sandbox = Sandbox::Bubblewrap {
+        network: false,
+        writable: vec![folder.display().to_string()],
+        readable: vec![],
+    };
+    let poised = process::poise(&deck.executor, &job).await.expect("ready");
+    let pid = poised.pid();
+    assert!(lives(pid));
+    drop(poised);
+    let begun = Instant::now();
+    while lives(pid) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it still waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!ran.exists() && deck.executor.leftovers().expect("read").is_empty());
+    let poised = process::poise(&deck.executor, &job).await.expect("ready");
+    let told = deck.executor.run_poised(job, Some(poised), &CancellationToken::new(), &NoSink).await;
+    assert_eq!(told.outcome.ending, Ending::Exited { status: 0 });
+    assert_eq!(text(&told), "here\n");
+    assert!(ran.exists());
+}

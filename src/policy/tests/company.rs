@@ -176,6 +176,7 @@ fn settings() -> Settings {
         audit_key: "/nowhere/audit.key".into(),
         audit_post_every: jiff::SignedDuration::from_hours(1),
         audit_witnesses: Vec::new(),
+        credentials: std::path::PathBuf::new(),
         local: None,
         git: None,
     }
@@ -243,6 +244,8 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
                 folder: None,
                 environment: BTreeMap::new(),
                 credentials: BTreeMap::new(),
+                credential_files: BTreeMap::new(),
+                credential_input: None,
                 user: None,
                 limits: Limits::default(),
                 sandbox: crate::model::Sandbox::None,

@@ -1,0 +1,173 @@
+//! Secrets are planted, used and printed in every way; then everything that was kept, logged or sent is searched.
+
+use std::{fmt::Write as _, fs};
+
+use quarterdeck::model::{Random as _, SystemRandom};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use crate::harness::World;
+
+/// Prints the secrets that it is given, in every encoding, whole and byte by byte, to both streams.
+const LEAK: &str = r#"#!/usr/bin/python3
+import base64, json, os, sys, time, urllib.parse
+
+given = [os.environ["BY_VARIABLE"], open(os.environ["BY_FILE"]).read(), sys.stdin.read()]
+assert len(set(given)) == 3 and all(given)
+for secret in given:
+    plain = secret.encode()
+    spellings = [plain, json.dumps(secret).encode(), json.dumps(secret, ensure_ascii=False).encode()]
+    spellings += [urllib.parse.quote(secret).encode(), urllib.parse.quote_plus(secret).encode()]
+    for before in (b"", b"a", b"ab"):
+        spellings += [base64.b64encode(before + plain), base64.urlsafe_b64encode(before + plain)]
+    for stream in (1, 2):
+        for spelling in spellings:
+            os.write(stream, b"<" + spelling + b">\n")
+        for byte in plain:
+            os.write(stream, bytes([byte]))
+            time.sleep(0.001)
+        os.write(stream, b"\n")
+if sys.argv[1] == "much":
+    for number in range(20000):
+        os.write(1, b"line %d " % number + given[number % 3].encode() + b"\n")
+sys.exit(int(sys.argv[1] == "fail"))
+"#;
+
+/// A secret with a character for every encoding to change.
+fn canary(number: u32) -> String {
+    format!("c4nary{number}-{}/\"q\\u+ \u{f6}?", &SystemRandom.uuid().simple().to_string()[..12])
+}
+
+/// What betrays a secret in whatever spelling: a piece of it that each one keeps, or its base64.
+fn traces(secret: &str) -> Vec<String> {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    let core = secret.split('/').next().unwrap().to_owned();
+    let mut traces = vec![core.clone()];
+    for before in ["", "a", "ab"] {
+        let encoded = BASE64_STANDARD.encode(format!("{before}{core}"));
+        traces.push(encoded[4..encoded.len() - 4].to_owned());
+    }
+    // So a table shows bytes.
+    let hex = |text: &String| {
+        text.bytes().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
+    traces.iter().cloned().chain(traces.iter().map(hex)).collect()
+}
+
+/// Every row of every table, bytes as hexadecimal digits and as the text that they are.
+async fn whole_database(world: &World) -> String {
+    let sql = world.sql();
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+            .fetch_all(&sql)
+            .await
+            .unwrap();
+    let mut whole = String::new();
+    for table in tables {
+        let rows = sqlx::query(AssertSqlSafe(format!("SELECT t::text AS row FROM {table} t")))
+            .fetch_all(&sql)
+            .await
+            .unwrap();
+        for row in rows {
+            whole.push_str(&row.get::<String, _>("row"));
+            whole.push('\n');
+        }
+    }
+    whole
+}
+
+#[tokio::test]
+async fn no_canary_is_found_in_the_database_the_log_the_room_the_spool_or_a_bundle() {
+    let secrets = [canary(1), canary(2), canary(3)];
+    let mut world = World::prepared(crate::harness::Plan::default()).await;
+    let folder = world.ops.path().parent().unwrap().to_owned();
+    for (name, value) in ["one", "two", "three"].iter().zip(&secrets) {
+        let file = folder.join(name);
+        fs::write(&file, value).unwrap();
+        world.ops.file(&format!("secrets/{name}.toml"), &format!("file = \"{}\"\n", file.display()));
+    }
+    let program = folder.join("bin/count");
+    fs::write(&program, LEAK).unwrap();
+    let command = world.ops.read("commands/count.toml");
+    let shut = command.replace("sandbox = \"none\"\n", "");
+    assert_ne!(command, shut);
+    world.ops.file(
+        "commands/count.toml",
+        &format!(
+            "{shut}credentials = {{ BY_VARIABLE = \"one\" }}\ncredential_files = {{ BY_FILE = \"two\" }}\n\
+             credential_input = \"three\"\n"
+        ),
+    );
+    world.serve().await;
+    world.gather().await;
+
+    let (mut shown, mut command) = (String::new(), None);
+    for word in ["short", "fail", "much"] {
+        let answer = world.ask(&format!("!count {word}")).await;
+        let expected = if word == "fail" { "failed" } else { "succeeded" };
+        assert_eq!(answer.state, expected, "{}", answer.body);
+        assert!(answer.body.contains("[secret "), "{}", answer.body);
+        command = answer.content("m.relates_to")["event_id"].as_str().map(str::to_owned);
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT jsonb_array_elements_text(body::jsonb->'secrets') FROM entries
+             WHERE request = $1 AND kind = 'run.started' ORDER BY 1",
+        )
+        .bind(answer.number)
+        .fetch_all(&world.sql())
+        .await
+        .unwrap();
+        assert_eq!(names, ["one", "three", "two"], "their use is on the record, by name");
+        let _ = writeln!(shown, "{}", world.ask(&format!("!audit {}", answer.number)).await.body);
+    }
+    let command = command.expect("the last one");
+    let file = world
+        .alice
+        .answer_that(&world.bot(), &command, |event| event["content"]["msgtype"] == "m.file")
+        .await;
+    let address = file["content"]["url"].as_str().unwrap().strip_prefix("mxc://").unwrap();
+    shown.push_str(&world.alice.download(address).await);
+    world.settled().await;
+    world.alice.sync(std::time::Duration::ZERO).await;
+    for event in world.alice.seen() {
+        let _ = writeln!(shown, "{event}");
+    }
+    assert!(shown.matches("line 19999 [secret").count() >= 1, "the file with the whole of it was seen");
+
+    let bundle = folder.join("bundle");
+    let ops = world.ops.path().to_str().unwrap();
+    let exported = world.quarterdeck(&["audit", "export", "--ops", ops, bundle.to_str().unwrap()]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let kept = [
+        ("the room", shown),
+        ("the database", whole_database(&world).await),
+        ("the log", world.log_text()),
+        ("the bundle", fs::read_to_string(&bundle).unwrap()),
+        ("the spool", spooled(&folder.join("state"))),
+    ];
+    for (place, text) in &kept {
+        for secret in &secrets {
+            for trace in traces(secret) {
+                assert!(!text.contains(&trace), "{place} holds {trace} of {secret}");
+            }
+        }
+    }
+    // What is searched for would be found: the program itself had all three.
+    let found = json!(secrets).to_string();
+    assert!(secrets.iter().all(|secret| found.contains(&traces(secret)[0])));
+}
+
+/// All that is in the files of a folder.
+fn spooled(folder: &std::path::Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            text.push_str(&spooled(&entry.path()));
+        } else {
+            text.push_str(&String::from_utf8_lossy(&fs::read(entry.path()).unwrap_or_default()));
+        }
+    }
+    text
+}
