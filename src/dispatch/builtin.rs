@@ -1,5 +1,7 @@
 //! The commands that Quarterdeck answers itself: decided, concluded and answered in one commit.
 
+use ruma::OwnedUserId;
+
 use super::{
     adoption,
     answers::PART,
@@ -182,14 +184,14 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
         audit::story(&request, entries, contents).line(sealed.clone())
     };
     // Output, or the reason in the words of another host.
-    let printed = |recorded: &Recorded| match &recorded.entry.event {
-        Event::RunFinished { ending, kept, .. } => kept.is_some() || ending.without_reason() != *ending,
-        _ => false,
+    let printed = |recorded: &Recorded| {
+        let event = &recorded.entry.event;
+        matches!(event, Event::RunFinished { kept: Some(_), .. }) || event.says_why_elsewhere()
     };
     if !entries.iter().any(printed) {
         return Ok(told(&entries, &contents));
     }
-    let Some(why) = asked.why_not_shown_here(work, &request).await? else {
+    let Some(why) = asked.why_not_shown_here(&request).await? else {
         return Ok(told(&entries, &contents));
     };
     let whole = asked.may_read_output_of(&request, work.now()).then(|| {
@@ -198,9 +200,7 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
     });
     contents.retain(|content| content.kind != ContentKind::Output);
     for recorded in &mut entries {
-        if let Event::RunFinished { ending, .. } = &mut recorded.entry.event {
-            *ending = ending.without_reason();
-        }
+        recorded.entry.event.withhold_why();
     }
     let message = told(&entries, &contents);
     let Some(drafts) = whole else {
@@ -217,11 +217,7 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
 
 impl Asked<'_> {
     /// Why what a request printed is not shown in this room now, if it is not: to whoever it is told.
-    async fn why_not_shown_here(
-        &self,
-        work: &mut Work,
-        request: &Request,
-    ) -> Result<Option<WhyPrivate>, Error> {
+    pub(super) async fn why_not_shown_here(&self, request: &Request) -> Result<Option<WhyPrivate>, Error> {
         let Some(invocation) = &request.invocation else {
             return Ok(Some(WhyPrivate::Readers(Vec::new())));
         };
@@ -229,9 +225,8 @@ impl Asked<'_> {
         if command.is_none_or(|command| command.private) {
             return Ok(Some(WhyPrivate::Declared));
         }
-        let there = work.joined(&self.address.room).await?;
-        let there = there.iter().filter(|(who, _)| !self.house.is_ours(who));
-        let there = there.map(|(who, standing)| (&**who, standing.power_level));
+        let there = self.readers_here().await?;
+        let there = there.iter().map(|(who, level)| (&**who, *level));
         let action = Action::ReadOutput {
             command: &invocation.command,
             requester: &request.sender,
@@ -240,6 +235,14 @@ impl Asked<'_> {
         let barred = self.in_force.rules.who_may_not_read(&self.room.key, there, action);
         let barred: Vec<_> = barred.into_iter().map(ToOwned::to_owned).collect();
         Ok((!barred.is_empty()).then_some(WhyPrivate::Readers(barred)))
+    }
+
+    /// Who reads what is said in this room now, each with their power: those as well whose coming has arrived and only waits
+    /// for its turn.
+    pub(super) async fn readers_here(&self) -> Result<Vec<(OwnedUserId, i64)>, Error> {
+        let mut people = self.house.storage.people(&self.address.room).await?.joined;
+        people.retain(|(who, _)| !self.house.is_ours(who));
+        Ok(people)
     }
 
     /// Whether the rules let the sender read what a request printed.

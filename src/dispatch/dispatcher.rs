@@ -17,6 +17,7 @@ use super::{
     in_force::{Current, InForce},
     pipeline, recovery, said_of_rooms,
     seeing::Seeing,
+    sight::Sights,
     timer,
     versions::Versions,
 };
@@ -53,6 +54,8 @@ pub struct House {
     pub runs: Runs,
     /// Who may see what is printed.
     pub seeing: Seeing,
+    /// What people may act upon.
+    pub sights: Sights,
     places: Arc<Semaphore>,
     errands: Arc<Semaphore>,
     encrypted: Mutex<BTreeSet<OwnedRoomId>>,
@@ -154,6 +157,7 @@ impl House {
             versions,
             runs: Runs::default(),
             seeing: Seeing::default(),
+            sights: Sights::default(),
             places: Arc::new(Semaphore::new(settings.runs)),
             errands: Arc::new(Semaphore::new(ERRANDS)),
             encrypted: Mutex::default(),

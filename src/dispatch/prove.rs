@@ -18,12 +18,21 @@ pub async fn prove(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) ->
     let storage = &asked.house.storage;
     // A request of another room is none of this room's business, and does not even exist here.
     let request = storage.request(number).await?.filter(|request| request.room == asked.address.room);
-    if request.is_none() {
+    let Some(request) = request else {
         return said(format!("There is no request {number} in this room."));
-    }
+    };
     let Some(SignedLeaf { log, index, body }) = storage.signed_leaf_of(number).await? else {
         return said(format!("Nothing of {number} is signed yet. Ask again in a second."));
     };
+    // The file is for everybody here, and holds the entry as it is.
+    let (entries, _) = storage.story(number).await?;
+    let says_why = entries.iter().any(|recorded| recorded.entry.event.says_why_elsewhere());
+    if says_why && asked.why_not_shown_here(&request).await?.is_some() {
+        return said(format!(
+            "The entry tells why {number} ended so, in words that not everybody here may read, so its proof is not shown here. \
+             Who runs Quarterdeck can give it to you: `quarterdeck audit export`."
+        ));
+    }
     let storage = &storage.of_log(log);
     let Some(shown) = storage.checkpoint_for(index).await? else {
         let reason = format!("the checkpoint is gone that held the leaf {index}");

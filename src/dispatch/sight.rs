@@ -5,18 +5,33 @@
 //! rewarded: what was mistyped is read once more by a folder in which only what they may know of is declared, and that
 //! reading's mistake is what they are told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+};
+
+use ruma::OwnedUserId;
 
 use super::pipeline::Asked;
 use crate::{
     catalogue::{Argument, Command, Join, Ops, Room, template},
     command::{self, Line, Mistake, Parsed},
-    model::{Invocation, Timestamp, Value},
+    model::{Digest, Invocation, Timestamp, Value},
     policy::Action,
+    storage::Standing,
 };
 
 /// How many subjects of one command are tried.
-const MOST: usize = 10_000;
+const MOST: usize = 2_000;
+/// How many people's sights are kept before all are looked for anew.
+const KEPT: usize = 1_000;
+
+/// What people may act upon, kept for a minute: whoever mistypes, mistypes again, and many rules are asked.
+#[derive(Debug, Default)]
+pub struct Sights(Mutex<HashMap<Whose, BTreeSet<String>>>);
+
+/// Rules, room, who, their power there, the teams they are in for a while, and the minute.
+type Whose = (Digest, String, OwnedUserId, i64, BTreeSet<String>, i64);
 
 impl Asked<'_> {
     /// Reads a line as it is typed here. Its mistake, if it has one, names nothing that the sender may not know of.
@@ -32,6 +47,31 @@ impl Asked<'_> {
 
     /// The folder as far as the sender may know of it in this room.
     pub fn in_sight(&self, now: Timestamp) -> Ops {
+        let Standing { power_level, elevated, .. } = self.standing;
+        let whose = (
+            self.in_force.rules.digest(),
+            self.room.key.clone(),
+            self.sender.to_owned(),
+            *power_level,
+            elevated.clone(),
+            now.as_second() / 60,
+        );
+        let sights = || self.house.sights.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = sights().get(&whose).cloned();
+        let subjects = known.unwrap_or_else(|| {
+            let subjects = self.look(now);
+            let mut sights = sights();
+            if sights.len() >= KEPT {
+                sights.clear();
+            }
+            sights.insert(whose, subjects.clone());
+            subjects
+        });
+        self.in_force.ops.narrowed(&subjects, |room| self.is_theirs(room))
+    }
+
+    /// What some rule lets the sender act upon here, whatever forbids it at the moment.
+    fn look(&self, now: Timestamp) -> BTreeSet<String> {
         let ops = &self.in_force.ops;
         let here = self.room.commands.iter().filter_map(|name| ops.commands.get(name));
         let mut subjects = BTreeSet::new();
@@ -46,7 +86,7 @@ impl Asked<'_> {
                 }
             }
         }
-        ops.narrowed(&subjects, |room| self.is_theirs(room))
+        subjects
     }
 
     /// What a command can act upon, each with an invocation that does.

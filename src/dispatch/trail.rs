@@ -54,10 +54,9 @@ pub async fn search(asked: &Asked<'_>, work: &mut Work, invocation: &Invocation)
     };
     builtin::reads(asked, work, words);
     // And nothing of an output that somebody who is there may not read.
-    let there = if search.words.is_some() { work.joined(&asked.address.room).await? } else { Vec::new() };
-    let there: Vec<_> = there.iter().filter(|(who, _)| !asked.house.is_ours(who)).collect();
+    let there = if search.words.is_some() { asked.readers_here().await? } else { Vec::new() };
     let may_read = |found: &Found| {
-        let there = there.iter().map(|(who, standing)| (&**who, standing.power_level));
+        let there = there.iter().map(|(who, level)| (&**who, *level));
         asked.may_tell_of_output(found, there, now)
     };
     let finds = search::find(&asked.house.storage, &search, before, LINES, &may_read).await?;

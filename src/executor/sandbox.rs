@@ -119,7 +119,9 @@ pub(super) fn wrapper(job: &Job) -> Result<Option<Wrapper>, String> {
         return Err(format!("its program `{shown}` is a folder: mend `program`"));
     }
     let path = utf8(&job.program)?;
-    if !covered(path, &places) && !is_system(&job.program) {
+    // Under a writable place as well: no run may write what the next one executes.
+    let shut: Vec<_> = places.iter().copied().filter(|(_, how)| *how == "--ro-bind").collect();
+    if !covered(path, &shut) && !is_system(&job.program) {
         places.push((path, "--ro-bind"));
     }
     places.sort_by_key(|(path, _)| Path::new(path).components().count());
@@ -127,6 +129,12 @@ pub(super) fn wrapper(job: &Job) -> Result<Option<Wrapper>, String> {
         if !Path::new(path).exists() {
             return Err(format!(
                 "`{path}`, which its sandbox is to hold, does not exist: make it, or mend `writable`, `readable` or `folder`"
+            ));
+        }
+        // A link can be pointed elsewhere by whoever may write where it lies: by another command's run, for one.
+        if how == "--bind" && fs::canonicalize(path).is_ok_and(|real| real != Path::new(path)) {
+            return Err(format!(
+                "`{path}`, which its sandbox is to hold, is a link or lies behind one: name the place itself in `writable`"
             ));
         }
         line.add(&[how, path, path]);

@@ -281,3 +281,33 @@ async fn a_sandboxed_child_that_is_made_ready_runs_nothing_until_it_is_told_and_
     assert_eq!(text(&told), "here\n");
     assert!(ran.exists());
 }
+
+#[tokio::test]
+async fn no_run_rewrites_the_program_that_the_next_one_executes() {
+    let deck = Deck::new();
+    let mut job =
+        shut_in(&deck, "echo 'echo theirs' >> \"$0\" || echo refused\necho tried > \"${0%/*}/made\"");
+    let place = deck.path("program").parent().expect("a folder").to_owned();
+    let (program, before) = (deck.path("program"), fs::read(deck.path("program")).expect("read"));
+    job.sandbox = Sandbox::Bubblewrap {
+        network: false,
+        writable: vec![place.canonicalize().expect("a place").display().to_string()],
+        readable: vec![],
+    };
+    let ran = deck.run(job).await;
+    assert!(text(&ran).contains("refused"), "{}", text(&ran));
+    assert!(place.join("made").exists(), "the rest of the place is its own");
+    assert_eq!(fs::read(program).expect("read"), before);
+}
+
+#[tokio::test]
+async fn a_link_is_no_writable_place_because_it_can_be_pointed_elsewhere() {
+    let deck = Deck::new();
+    let (link, secret) = (deck.path("link"), deck.path("elsewhere"));
+    fs::create_dir(&secret).expect("made");
+    std::os::unix::fs::symlink(&secret, &link).expect("linked");
+    let mut job = shut_in(&deck, "echo started");
+    let writable = vec![link.display().to_string()];
+    job.sandbox = Sandbox::Bubblewrap { network: false, writable, readable: vec![] };
+    assert!(reason(&deck.run(job).await).contains("is a link or lies behind one"));
+}

@@ -52,4 +52,22 @@ impl Event {
             Self::ServerStopped { .. } => "server.stopped",
         }
     }
+
+    /// Whether it tells, in the words of another host or service, why something ended: who may not read what was printed may
+    /// not read that either.
+    pub fn says_why_elsewhere(&self) -> bool {
+        match self {
+            Self::RunFinished { ending, .. } | Self::RunFinishedLate { ending, .. } => {
+                ending.without_reason() != *ending
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes those words out.
+    pub fn withhold_why(&mut self) {
+        if let Self::RunFinished { ending, .. } | Self::RunFinishedLate { ending, .. } = self {
+            *ending = ending.without_reason();
+        }
+    }
 }
