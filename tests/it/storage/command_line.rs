@@ -47,7 +47,7 @@ async fn the_log_is_read_and_that_is_on_the_log() {
         printed(&quarterdeck(&arguments, &[("QUARTERDECK_DATABASE_URL", url.expose())]))
     };
     let list = read(&["list", "--room", "deploy"]);
-    assert!(list.contains("@alice:example.org sent a command"), "{list}");
+    assert!(list.contains(&format!("`{number}` · @alice:example.org · not yet decided")), "{list}");
     let list = read(&["list", "--kind", "command", "--sender", "@alice:example.org", "--json"]);
     let entries: Vec<Entry> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(entries.len(), 1);
@@ -55,7 +55,9 @@ async fn the_log_is_read_and_that_is_on_the_log() {
     let story = read(&["show", &number.to_string()]);
     assert!(story.contains("@alice:example.org sent `deploy web`"), "{story}");
     let readings = read(&["list", "--kind", "audit.read"]);
-    for query in ["room deploy", "kind command, sender @alice:example.org", &format!("request {number}")] {
+    for query in
+        ["list --room deploy", "list --by @alice:example.org --kind command", &format!("request {number}")]
+    {
         assert!(readings.contains(query), "{query} is not in:\n{readings}");
     }
 }
