@@ -49,7 +49,9 @@ async fn say(house: &House, health: &Health, to: Timestamp) -> Result<(), Error>
         sleep(QUIET).await;
     }
     until_quiet(&house.storage).await?;
-    let mut stale = stale_since(&house.storage, to).await?;
+    // From when it was last seen, not from when this task began: a backlog that the homeserver delivers the moment the
+    // door is open is decided before that.
+    let mut stale = stale_since(&house.storage, from).await?;
     let rooms = house.storage.bound_rooms().await?;
     let lines = rooms.into_iter().filter(|(key, _)| in_force.ops.rooms.contains_key(key));
     let absence = Absence { boot: house.storage.boot(), from, to };
