@@ -18,7 +18,7 @@ use super::{
     rpc::{Endpoint, RpcRun},
     ssh::SshRun,
 };
-use crate::model::{Digest, Sandbox, Value};
+use crate::model::{Digest, Sandbox, Sealed, Value};
 
 /// An ops folder: read whole, validated whole.
 #[derive(Debug, Clone)]
@@ -456,6 +456,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// A file in the folder of systemd's credentials: `credential = "x"`.
     Credential(String),
+    /// The ops folder itself, encrypted: `secrets/x.age`.
+    Sealed(Sealed),
 }
 
 /// A file of rules.

@@ -59,6 +59,10 @@ pub(super) fn resolve(
         for reference in found.iter().filter(|reference| !keys.contains(&reference.value.as_str())) {
             let mend = did_you_mean(&reference.value, keys.iter().copied(), || match kind {
                 "docs" => format!("Write docs/{}.", reference.value),
+                "secrets" => format!(
+                    "Write secrets/{0}.toml, or encrypt its value: quarterdeck secret set {0}.",
+                    reference.value
+                ),
                 _ => format!("Write {kind}/{}.toml.", reference.value),
             });
             problems.add(&reference.place, format!("no {what} is called \"{}\"", reference.value), mend);

@@ -9,7 +9,7 @@ use std::{
 use jiff::tz::TimeZone;
 
 use super::{
-    Document, Listing, Listings, Mistake, Ops, PolicyFile, Room,
+    Document, Listing, Listings, Mistake, Ops, PolicyFile, Room, SecretSource,
     links::{self, Everything},
     names::{did_you_mean, is_name, is_word},
     problems::{Place, Problems},
@@ -18,17 +18,17 @@ use super::{
 use crate::model::Digest;
 
 /// What an ops folder holds, with what stands in each of its folders.
-const FOLDERS: &[(&str, &str)] = &[
-    ("rooms", "toml"),
-    ("teams", "toml"),
-    ("systems", "toml"),
-    ("commands", "toml"),
-    ("policies", "cedar"),
-    ("docs", "md"),
-    ("hosts", "toml"),
-    ("endpoints", "toml"),
-    ("secrets", "toml"),
-    ("facts", "toml"),
+const FOLDERS: &[(&str, &[&str])] = &[
+    ("rooms", &["toml"]),
+    ("teams", &["toml"]),
+    ("systems", &["toml"]),
+    ("commands", &["toml"]),
+    ("policies", &["cedar"]),
+    ("docs", &["md"]),
+    ("hosts", &["toml"]),
+    ("endpoints", &["toml"]),
+    ("secrets", &["toml", "age"]),
+    ("facts", &["toml"]),
 ];
 
 /// The settings' file.
@@ -162,7 +162,18 @@ fn from_files(
                 .endpoints
                 .extend(read::endpoint(key, &source, &mut references, &problems).map(|it| (owned, it))),
             "hosts" => everything.hosts.extend(read::host(&source, &problems).map(|it| (owned, it))),
-            "secrets" => everything.secrets.extend(read::secret(&source, &problems).map(|it| (owned, it))),
+            "secrets" => {
+                let encrypted = Path::new(path).extension().is_some_and(|found| found == "age");
+                let read = if encrypted { read::sealed } else { read::secret };
+                let before = read(&source, &problems).and_then(|it| everything.secrets.insert(owned, it));
+                if before.is_some() {
+                    problems.add(
+                        &Place::file(path),
+                        format!("\"{key}\" is both encrypted and by reference"),
+                        "Remove secrets/NAME.toml or secrets/NAME.age.",
+                    );
+                }
+            }
             "docs" => everything.documents.push(document(name, text)),
             "policies" if Path::new(path).extension().is_some_and(|found| found == "cedar") => {
                 everything.policies.push(PolicyFile { path: path.clone(), text: text.clone() });
@@ -181,6 +192,16 @@ fn from_files(
     }
     if !with_secrets {
         references.secrets.clear();
+    }
+    let has_identity = settings.as_ref().is_none_or(|settings| settings.secrets_identity.is_some());
+    for (key, source) in &everything.secrets {
+        if matches!(source, SecretSource::Sealed(_)) && !has_identity {
+            problems.add(
+                &Place::file(format!("secrets/{key}.age")),
+                "it is encrypted, and quarterdeck.toml does not say what decrypts it",
+                "Add [secrets] with identity = \"FILE\"; `quarterdeck secret key FILE` makes one.",
+            );
+        }
     }
     links::resolve(&mut everything, &mut rooms, &listings, &references, &problems);
 
@@ -262,7 +283,7 @@ fn read_files(folder: &Path, problems: &Problems) -> Option<BTreeMap<String, Str
     for (name, path) in entries {
         if path.is_dir() {
             match FOLDERS.iter().find(|(folder, _)| *folder == name) {
-                Some((kind, extension)) => read_folder(&path, kind, extension, &mut files, problems),
+                Some((kind, extensions)) => read_folder(&path, kind, extensions, &mut files, problems),
                 None => {
                     if let Some(near) = super::nearest(&name, FOLDERS.iter().map(|(folder, _)| *folder)) {
                         problems.add(
@@ -293,7 +314,7 @@ fn read_files(folder: &Path, problems: &Problems) -> Option<BTreeMap<String, Str
 fn read_folder(
     folder: &Path,
     path: &str,
-    extension: &str,
+    extensions: &[&str],
     files: &mut BTreeMap<String, String>,
     problems: &Problems,
 ) {
@@ -312,15 +333,15 @@ fn read_folder(
         let path = format!("{path}/{name}");
         if full.is_dir() {
             match path.as_str() {
-                "policies/tests" => read_folder(&full, &path, "toml", files, problems),
-                _ if path.starts_with("docs/") => read_folder(&full, &path, extension, files, problems),
+                "policies/tests" => read_folder(&full, &path, &["toml"], files, problems),
+                _ if path.starts_with("docs/") => read_folder(&full, &path, extensions, files, problems),
                 _ => problems.add(
                     &Place::file(path),
                     "this folder is not read",
                     "Move its files up, or take it out.",
                 ),
             }
-        } else if full.extension().is_some_and(|found| found == extension)
+        } else if full.extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension))
             || (path.starts_with("endpoints/") && path.strip_suffix(".json").is_some())
         {
             read_file(&full, &path, files, problems);
@@ -328,7 +349,7 @@ fn read_folder(
             problems.add(
                 &Place::file(path),
                 "this file is not read",
-                format!("Files here end in .{extension}: rename it, or take it out."),
+                format!("Files here end in .{}: rename it, or take it out.", extensions.join(" or .")),
             );
         }
     }
@@ -342,7 +363,11 @@ fn read_file(full: &Path, path: &str, files: &mut BTreeMap<String, String>, prob
         Err(error) => problems.add(
             &Place::file(path),
             format!("the file cannot be read: {error}"),
-            "Make it a text in UTF-8 that this user may read.",
+            if Path::new(path).extension().is_some_and(|found| found == "age") {
+                "Make it readable, and a text: `age --armor`, or `quarterdeck secret set NAME`."
+            } else {
+                "Make it a text in UTF-8 that this user may read."
+            },
         ),
     }
 }

@@ -58,6 +58,11 @@ pub fn is_name(name: &str) -> bool {
     is_word(name, "-") && !name.ends_with('-') && !name.contains("--")
 }
 
+/// Whether a secret may be called so: `deploy-token`.
+pub fn is_secret(name: &str) -> bool {
+    is_word(name, "-_.")
+}
+
 /// Whether an argument may be called so: `dry-run` or `dry_run`.
 pub(super) fn is_argument_name(name: &str) -> bool {
     is_word(name, "-_") && !name.ends_with(['-', '_']) && !name.contains("--")

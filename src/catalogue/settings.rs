@@ -6,6 +6,8 @@ use jiff::{SignedDuration, tz::TimeZone};
 use ruma::{OwnedServerName, OwnedUserId};
 use url::Url;
 
+use crate::model::Recipient;
+
 /// The settings of the server, with their defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -71,8 +73,12 @@ pub struct Settings {
     pub audit_post_every: SignedDuration,
     /// `[[audit.witness]]`: who is shown the log's checkpoints. Nobody by default.
     pub audit_witnesses: Vec<WitnessSetting>,
+    /// `[secrets] identity` or `credential`: the file of the age identity that decrypts `secrets/*.age`. None by default.
+    pub secrets_identity: Option<PathBuf>,
     /// Where systemd's credentials are: `$CREDENTIALS_DIRECTORY`, or where the unit has them.
     pub credentials: PathBuf,
+    /// `[secrets] recipients`: whom `quarterdeck secret set` encrypts to.
+    pub secrets_recipients: Vec<Recipient>,
     /// `[local]`: the door for people on this host. Closed by default.
     pub local: Option<LocalDoor>,
     /// `[ops]`: where versions of the folder are fetched from. By default the folder itself is read.

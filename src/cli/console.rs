@@ -102,7 +102,13 @@ impl Options {
         let password = match (&self.password, &self.password_file) {
             (Some(password), _) => password.clone(),
             (None, Some(file)) => read(file)?,
-            (None, None) => prompt(&user)?,
+            (None, None) => {
+                anyhow::ensure!(
+                    std::io::IsTerminal::is_terminal(&std::io::stdin()),
+                    "no password: give --password-file or QUARTERDECK_CONSOLE_PASSWORD (there is no terminal to ask on)"
+                );
+                prompt(&format!("Password of {user}"))?
+            }
         };
         Ok(Proof::Password { user, password })
     }
@@ -131,16 +137,12 @@ fn read(file: &std::path::Path) -> anyhow::Result<Secret> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// Asks for a password; what is typed is not shown.
-fn prompt(user: &str) -> anyhow::Result<Secret> {
+/// Asks for a secret on the terminal; what is typed is not shown.
+pub(super) fn prompt(what: &str) -> anyhow::Result<Secret> {
     use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
-    use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
+    use std::io::{BufRead as _, Write as _, stderr, stdin};
 
-    anyhow::ensure!(
-        stdin().is_terminal(),
-        "no password: give --password-file or QUARTERDECK_CONSOLE_PASSWORD (there is no terminal to ask on)"
-    );
-    eprint!("Password of {user}: ");
+    eprint!("{what}: ");
     stderr().flush()?;
     let shown = tcgetattr(stdin()).context("reading how the terminal is set")?;
     let mut hidden = shown.clone();

@@ -31,6 +31,7 @@ mod reload;
 mod rooms;
 mod rules;
 mod run;
+mod secret;
 mod serve;
 mod telemetry;
 mod r#try;
@@ -79,6 +80,8 @@ enum Command {
     Witness(witness::Options),
     /// Goes on after an old backup of the database was put back
     Recover(recover::Options),
+    /// Encrypts the secrets of commands
+    Secret(secret::Options),
     /// Decides about a room what Quarterdeck does not decide by itself
     Rooms(rooms::Options),
     /// Checks an installation and says how to mend what is wrong
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Audit(options) => options.run(),
         Command::Witness(options) => options.run(),
         Command::Recover(options) => options.run(),
+        Command::Secret(options) => options.run(),
         Command::Rooms(options) => options.run(),
         Command::Doctor(options) => options.run(),
         Command::ExecRun(options) => options.run(),

@@ -16,6 +16,7 @@ pub(super) fn mistakes(ops: &Ops) -> Vec<Mistake> {
         (Some(&settings.state), "the folder of Quarterdeck's state, with the output of all runs"),
         (Some(&settings.registration), "the registration, with its tokens"),
         (Some(&settings.audit_key), "the key of the log"),
+        (settings.secrets_identity.as_ref(), "what decrypts the secrets"),
         (settings.local.as_ref().map(|local| &local.socket), "Quarterdeck's local socket"),
     ]
     .into_iter()

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use ruma::OwnedRoomAliasId;
 
 use super::{Line, parse};
-use crate::catalogue::{Answers, Effect, Join, Mistake, Ops, Room, RunKind, Warning, scheduled};
+use crate::catalogue::{
+    Answers, Effect, Join, Mistake, Ops, Room, RunKind, SecretSource, Warning, scheduled,
+};
 
 /// Every mistake in the lines of a folder: the status of systems, the examples of commands.
 ///
@@ -155,9 +157,10 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
     let of_endpoints = ops.endpoints.values().map(|endpoint| endpoint.secret.as_str());
     let used: BTreeSet<&str> =
         ops.commands.values().flat_map(|command| command.run.kind.secrets()).chain(of_endpoints).collect();
-    for secret in ops.secrets.keys().filter(|secret| !used.contains(secret.as_str())) {
+    for (secret, source) in ops.secrets.iter().filter(|(secret, _)| !used.contains(secret.as_str())) {
+        let extension = if matches!(source, SecretSource::Sealed(_)) { "age" } else { "toml" };
         warn(
-            format!("secrets/{secret}.toml"),
+            format!("secrets/{secret}.{extension}"),
             "no command uses it".to_owned(),
             "Remove it, or name it in the credentials of a command.".to_owned(),
         );

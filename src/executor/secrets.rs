@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     catalogue::{Ops, SecretSource},
-    model::{SECRET_BYTES, Secret},
+    model::{Identity, SECRET_BYTES, Secret},
 };
 
 /// Where each declared secret's value is. The values are never kept.
@@ -18,13 +18,17 @@ pub struct Secrets {
     sources: BTreeMap<String, SecretSource>,
     /// The folder of systemd's credentials.
     credentials: PathBuf,
+    /// The file of what decrypts.
+    identity: Option<PathBuf>,
 }
 
 /// A secret that a run needs and that is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum MissingSecret {
     /// The ops folder does not know it.
-    #[error("the secret {name} is not declared: write `secrets/{name}.toml`")]
+    #[error(
+        "the secret {name} is not declared: write `secrets/{name}.toml`, or encrypt its value by `quarterdeck secret set {name}`"
+    )]
     Undeclared {
         /// The secret's name.
         name: String,
@@ -40,6 +44,18 @@ pub enum MissingSecret {
         variable: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// It is encrypted, and cannot be decrypted.
+    #[error(
+        "the secret {name} is encrypted in `secrets/{name}.age`, and cannot be decrypted with {identity}: {problem}"
+    )]
+    Sealed {
+        /// The secret's name.
+        name: String,
+        /// The file of the identity.
+        identity: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The file does not hold it.
     #[error("the secret {name} should be in the file `{path}`: {problem}")]
@@ -60,9 +76,13 @@ impl Secrets {
         Self { sources, ..Self::default() }
     }
 
-    /// The secrets that an ops folder declares.
+    /// The secrets that an ops folder declares, and where it says that what decrypts them is.
     pub fn of(ops: &Ops) -> Self {
-        Self { sources: ops.secrets.clone(), credentials: ops.settings.credentials.clone() }
+        Self {
+            sources: ops.secrets.clone(),
+            credentials: ops.settings.credentials.clone(),
+            identity: ops.settings.secrets_identity.clone(),
+        }
     }
 
     /// The names of all that are declared.
@@ -89,6 +109,23 @@ impl Secrets {
             }
             Some(SecretSource::File(path)) => of_file(name, path),
             Some(SecretSource::Credential(credential)) => of_file(name, &self.credentials.join(credential)),
+            Some(SecretSource::Sealed(sealed)) => {
+                let refuse = |identity: Option<&Path>, problem: String| MissingSecret::Sealed {
+                    name: name.to_owned(),
+                    identity: identity.map_or_else(
+                        || "any identity".to_owned(),
+                        |path| format!("the identity in the file `{}`", path.display()),
+                    ),
+                    problem,
+                };
+                let Some(path) = self.identity.as_deref() else {
+                    return Err(refuse(None, "quarterdeck.toml names none in [secrets]".to_owned()));
+                };
+                let identity = read(path).map_err(|problem| refuse(Some(path), problem))?;
+                let value =
+                    sealed.open(&Identity::of(identity)).map_err(|problem| refuse(Some(path), problem))?;
+                plain(value.expose()).map_err(|problem| refuse(Some(path), problem))
+            }
         }
     }
 }
@@ -136,6 +173,7 @@ fn plain(text: &str) -> Result<Secret, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Sealed;
 
     fn of(source: SecretSource) -> Secrets {
         Secrets { sources: BTreeMap::from([("token".to_owned(), source)]), ..Secrets::default() }
@@ -151,6 +189,22 @@ mod tests {
         std::fs::write(folder.path().join("token"), "hunter2\n").expect("written");
         let mut secrets = of(SecretSource::Credential("token".to_owned()));
         secrets.credentials = folder.path().to_owned();
+        assert_eq!(secrets.resolve("token").expect("a secret").expose(), "hunter2");
+    }
+
+    #[test]
+    fn an_encrypted_secret_is_opened_by_the_identity_of_now_and_else_says_why_not() {
+        let (identity, recipient) = Identity::generate();
+        let sealed = Sealed::seal(&Secret::new("hunter2\n"), &[recipient]).expect("sealed");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut secrets = of(SecretSource::Sealed(sealed));
+        let why = |secrets: &Secrets| secrets.resolve("token").expect_err("not opened").to_string();
+        assert!(why(&secrets).contains("[secrets]"));
+        secrets.identity = Some(file.path().to_owned());
+        assert!(why(&secrets).contains("empty") && why(&secrets).contains("secrets/token.age"));
+        std::fs::write(file.path(), Identity::generate().0.text().expose()).expect("written");
+        assert!(why(&secrets).contains("somebody else"), "{}", why(&secrets));
+        std::fs::write(file.path(), identity.text().expose()).expect("written");
         assert_eq!(secrets.resolve("token").expect("a secret").expose(), "hunter2");
     }
 

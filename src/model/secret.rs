@@ -5,9 +5,6 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
-/// No secret is longer, in bytes: what is, is taken for a mistake.
-pub const SECRET_BYTES: usize = 64 << 10;
-
 /// A token, password or key. It cannot be displayed or serialised, its memory is cleared when it
 /// is dropped, and its debug form shows nothing of it.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs};
 
-use quarterdeck::model::{Random as _, SystemRandom};
+use quarterdeck::model::{Identity, Random as _, Sealed, Secret, SystemRandom};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -83,12 +83,22 @@ async fn whole_database(world: &World) -> String {
 async fn no_canary_is_found_in_the_database_the_log_the_room_the_spool_or_a_bundle() {
     let secrets = [canary(1), canary(2), canary(3)];
     let mut world = World::prepared(crate::harness::Plan::default()).await;
+    let (identity, recipient) = Identity::generate();
     let folder = world.ops.path().parent().unwrap().to_owned();
-    for (name, value) in ["one", "two", "three"].iter().zip(&secrets) {
-        let file = folder.join(name);
-        fs::write(&file, value).unwrap();
-        world.ops.file(&format!("secrets/{name}.toml"), &format!("file = \"{}\"\n", file.display()));
-    }
+    let key = folder.join("age.key");
+    fs::write(&key, identity.text().expose()).unwrap();
+    let settings = world.ops.read("quarterdeck.toml");
+    world.ops.file(
+        "quarterdeck.toml",
+        &format!("{settings}[secrets]\nidentity = \"{}\"\nrecipients = [\"{recipient}\"]\n", key.display()),
+    );
+    let sealed = Sealed::seal(&Secret::new(secrets[0].clone()), std::slice::from_ref(&recipient)).unwrap();
+    world.ops.file("secrets/one.age", sealed.as_str());
+    let plain = folder.join("two");
+    fs::write(&plain, &secrets[1]).unwrap();
+    world.ops.file("secrets/two.toml", &format!("file = \"{}\"\n", plain.display()));
+    let sealed = Sealed::seal(&Secret::new(secrets[2].clone()), std::slice::from_ref(&recipient)).unwrap();
+    world.ops.file("secrets/three.age", sealed.as_str());
     let program = folder.join("bin/count");
     fs::write(&program, LEAK).unwrap();
     let command = world.ops.read("commands/count.toml");
@@ -170,4 +180,67 @@ fn spooled(folder: &std::path::Path) -> String {
         }
     }
     text
+}
+
+#[tokio::test]
+async fn a_secret_is_rotated_by_a_reload_and_one_that_cannot_be_opened_starts_nothing() {
+    let mut world = World::prepared(crate::harness::Plan::default()).await;
+    let folder = world.ops.path().parent().unwrap().to_owned();
+    let key = folder.join("age.key");
+    let made = world.quarterdeck(&["secret", "key", key.to_str().unwrap()]);
+    let said = String::from_utf8(made.stdout).unwrap();
+    assert!(made.status.success() && said.contains("recipients = [\"age1"), "{said}");
+    let section: String = said.lines().skip_while(|line| !line.contains("[secrets]")).take(3).fold(
+        String::new(),
+        |mut text, line| {
+            text.push_str(line.trim());
+            text.push('\n');
+            text
+        },
+    );
+    let settings = world.ops.read("quarterdeck.toml");
+    world.ops.file("quarterdeck.toml", &format!("{settings}{section}"));
+    let command = world.ops.read("commands/count.toml");
+    world.ops.file("commands/count.toml", &format!("{command}credentials = {{ TOKEN = \"token\" }}\n"));
+    let digest = folder.join("bin/count");
+    fs::write(&digest, "#!/bin/sh\nprintf %s \"$TOKEN\" | sha256sum\necho \"$1\" >> \"$TRACE\"\n").unwrap();
+    set_secret(&world, "first-value\n");
+    world.serve().await;
+    world.gather().await;
+    let of = |value: &str| quarterdeck::model::Digest::of(value.as_bytes()).to_string();
+    let answer = world.ask("!count one").await;
+    assert!(answer.body.contains(&of("first-value")), "{}", answer.body);
+
+    set_secret(&world, "second-value");
+    let answer = world.ask("!reload").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    let answer = world.ask("!count two").await;
+    assert!(answer.body.contains(&of("second-value")), "{}", answer.body);
+
+    // The identity goes: nothing starts, and it is said why.
+    fs::write(&key, Identity::generate().0.text().expose()).unwrap();
+    let answer = world.ask("!count three").await;
+    assert_eq!(answer.state, "failed", "{}", answer.body);
+    assert!(
+        answer.body.contains("secrets/token.age") && answer.body.contains("somebody else"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(world.ops.traced(), ["one", "two"]);
+}
+
+/// Encrypts a value as an operator does.
+fn set_secret(world: &World, value: &str) {
+    use std::{io::Write as _, process::Stdio};
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .args(["secret", "set", "token", "--ops"])
+        .arg(world.ops.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(value.trim()));
 }

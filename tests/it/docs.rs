@@ -197,7 +197,7 @@ fn every_field_that_the_loader_knows_is_documented() {
     let remote = format!("summary = \"x\"\n[run]\n{unknown}executor = \"ssh\"\n");
     let settings = format!(
         "{unknown}[homeserver]\n{unknown}[database]\n{unknown}[space]\n{unknown}[limits]\n{unknown}\
-             [local]\n{unknown}[ops]\n{unknown}"
+             [secrets]\n{unknown}[local]\n{unknown}[ops]\n{unknown}"
     );
     for (page, file, text) in [
         ("commands.md", "commands/all-fields.toml", &command),

@@ -1,11 +1,14 @@
-//! `[local]` and `[ops]` of `quarterdeck.toml`: the doors beside the rooms.
+//! `[local]` and `[ops]` of `quarterdeck.toml`: the doors beside the rooms; and where keys are, `[audit]` and `[secrets]`.
 
 use std::path::Path;
 
 use url::Url;
 
 use super::section::Section;
-use crate::catalogue::{GitSource, LocalDoor, WitnessSetting, problems::Located};
+use crate::{
+    catalogue::{GitSource, LocalDoor, WitnessSetting, problems::Located},
+    model::Recipient,
+};
 
 /// What a socket's path may be long, in bytes, so that the kernel takes it.
 const LONGEST: usize = 107;
@@ -33,6 +36,56 @@ pub(super) fn local(mut file: Section<'_>, folder: &Path) -> Option<LocalDoor> {
     });
     file.finish();
     Some(LocalDoor { socket: folder.join(socket?.value), group: group.map(|group| group.value) })
+}
+
+/// `[secrets]`: what decrypts `secrets/*.age`, and whom they are encrypted to.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    pub identity: Option<String>,
+    pub credential: Option<String>,
+    pub recipients: Vec<Recipient>,
+}
+
+/// The place of the identity, and the recipients.
+pub(super) fn secrets(mut file: Section<'_>) -> Secrets {
+    let identity = file.text("identity");
+    let credential = file.text("credential");
+    let named = file.texts("recipients");
+    if let Some(identity) = identity.as_ref().filter(|it| it.value.to_uppercase().contains("AGE-SECRET-KEY"))
+    {
+        file.wrong(
+            &identity.place,
+            "identity holds the identity itself, and this file is kept in the log",
+            "Name the file that holds it. If this was in force anywhere, it is known: make another, and draw new secrets.",
+        );
+    }
+    if let Some(name) = &credential {
+        let bad = name.value.is_empty() || name.value.contains('/') || name.value.starts_with('.');
+        if bad || identity.is_some() {
+            file.wrong(
+                &name.place,
+                if bad {
+                    "credential is no name of a credential"
+                } else {
+                    "the identity comes from exactly one place"
+                },
+                "Write identity = \"FILE\", or credential = \"NAME\" as in LoadCredential= of the systemd unit.",
+            );
+        }
+    }
+    let mut recipients = Vec::new();
+    for Located { value, place } in &named {
+        match value.parse() {
+            Ok(recipient) => recipients.push(recipient),
+            Err(_) => file.wrong(
+                place,
+                format!("\"{value}\" is no recipient of age's"),
+                "Write what `quarterdeck secret key FILE` printed: \"age1...\".",
+            ),
+        }
+    }
+    file.finish();
+    Secrets { identity: identity.map(|it| it.value), credential: credential.map(|it| it.value), recipients }
 }
 
 /// `[audit]`: the log's name, and where its key is.

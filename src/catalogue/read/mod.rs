@@ -26,7 +26,7 @@ pub(super) use endpoint::endpoint;
 pub(super) use host::host;
 pub(super) use room::room;
 pub(super) use rule_test::rule_tests;
-pub(super) use secret::secret;
+pub(super) use secret::{sealed, secret};
 pub(super) use section::Source;
 pub(super) use settings::settings;
 pub(super) use system::system;

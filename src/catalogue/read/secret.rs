@@ -1,12 +1,32 @@
-//! `secrets/*.toml`: where a secret's value comes from. The value itself is not read here.
+//! `secrets/*.toml`: where a secret's value comes from; `secrets/*.age`: the value, encrypted. It is not read here.
 
 use std::path::PathBuf;
 
 use super::{Source, section::Section};
-use crate::catalogue::{
-    SecretSource,
-    problems::{Place, Problems},
+use crate::{
+    catalogue::{
+        SecretSource,
+        problems::{Place, Problems},
+    },
+    model::Sealed,
 };
+
+/// Reads a value that is encrypted, as far as everybody can.
+pub(in crate::catalogue) fn sealed(source: &Source<'_>, problems: &Problems) -> Option<SecretSource> {
+    match Sealed::read(source.text) {
+        Ok(sealed) => Some(SecretSource::Sealed(sealed)),
+        Err(why) => {
+            // The words are age's; none of the file is in them.
+            problems.add(
+                &Place::file(source.path),
+                format!("this is no secret that age encrypted as text: {why}"),
+                "Write it with `quarterdeck secret set NAME`, or `age --armor`. If the secret itself stood here in \
+                 plain, others may know it: draw another.",
+            );
+            None
+        }
+    }
+}
 
 /// Reads where a secret's value comes from.
 pub(in crate::catalogue) fn secret(source: &Source<'_>, problems: &Problems) -> Option<SecretSource> {

@@ -106,6 +106,7 @@ pub(in crate::catalogue) fn settings(
     }
     let audit = file.section("audit", "[audit]").map(doors::audit).unwrap_or_default();
     let audit_key = over(environment, "QUARTERDECK_AUDIT_KEY", audit.key);
+    let secrets = file.section("secrets", "[secrets]").map(doors::secrets).unwrap_or_default();
     let local = file.section("local", "[local]").and_then(|local| doors::local(local, folder));
     let git = file.section("ops", "[ops]").and_then(|ops| doors::git(ops, folder));
     file.finish();
@@ -177,6 +178,11 @@ pub(in crate::catalogue) fn settings(
         audit_key,
         audit_post_every: SignedDuration::from_secs(audit.post_every.unwrap_or(3600)),
         audit_witnesses: audit.witnesses,
+        secrets_identity: match (secrets.identity, secrets.credential) {
+            (Some(file), _) => Some(folder.join(file)),
+            (None, name) => name.map(|name| credentials.join(name)),
+        },
+        secrets_recipients: secrets.recipients,
         credentials,
         local,
         git,

@@ -125,16 +125,17 @@ fn check_secret(patient: &Patient, name: &str, source: &SecretSource, report: &m
                 );
             }
         }
-        SecretSource::File(_) | SecretSource::Credential(_) => {
+        SecretSource::File(_) | SecretSource::Credential(_) | SecretSource::Sealed(_) => {
             let settings = &patient.ops.settings;
             let file = match source {
-                SecretSource::Credential(name) => settings.credentials.join(name),
-                SecretSource::File(path) => path.clone(),
-                SecretSource::Environment(_) => return,
+                SecretSource::File(path) => Some(path.clone()),
+                SecretSource::Credential(name) => Some(settings.credentials.join(name)),
+                _ => settings.secrets_identity.clone(),
             };
-            match Secrets::of(&patient.ops).resolve(name) {
-                Ok(_) => check_private("secrets", &file, "it holds a secret", report),
-                Err(missing) => report.fail("secrets", missing.to_string(), ""),
+            match (Secrets::of(&patient.ops).resolve(name), file) {
+                (Ok(_), Some(path)) => check_private("secrets", &path, "it holds or opens a secret", report),
+                (Ok(_), None) => {}
+                (Err(missing), _) => report.fail("secrets", missing.to_string(), ""),
             }
         }
     }
