@@ -1,10 +1,12 @@
 //! Finds out whether a log is what was signed: leaf by leaf, or from a bundle. Pure, and apart from all that writes a log:
 //! it uses the entry, the tree, the note and its cosignatures alone (`tests/it/log_checked.rs` looks).
 
-use std::{collections::HashSet, io::BufRead};
+mod entry;
+
+use std::io::BufRead;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use ruma::CanonicalJsonValue;
+use uuid::Uuid;
 
 use super::{
     cosign::Cosigner,
@@ -84,8 +86,8 @@ pub struct Walk {
 pub struct Claim<'a> {
     /// Its leaf's index.
     pub index: u64,
-    /// Its identifier.
-    pub id: &'a str,
+    /// Its identifier, as a UUID's number.
+    pub id: u128,
     /// Its leaf's hash.
     pub hash: &'a [u8],
     /// Its bytes; `None` where they are gone.
@@ -117,21 +119,24 @@ impl Walk {
             return wrong(index, format!("its leaf is gone; the next is {}", claim.index));
         }
         let Some(body) = claim.body else {
-            return wrong(index, format!("its leaf is there, and the entry {} is gone", claim.id));
+            return wrong(index, format!("its leaf is there, and the entry {} is gone", named(claim.id)));
         };
         let hash = tree::leaf_hash(body.as_bytes());
         if claim.hash != hash {
-            return wrong(index, format!("the entry {} is not the one that its leaf was made of", claim.id));
+            return wrong(
+                index,
+                format!("the entry {} is not the one that its leaf was made of", named(claim.id)),
+            );
         }
-        let read = entry(body).map_err(|what| Fault::Entry { index, what })?;
-        if read.id != claim.id {
-            return wrong(index, format!("it calls itself {}, and its row {}", read.id, claim.id));
+        let read = entry::read(body).map_err(|what| Fault::Entry { index, what })?;
+        if read.number() != Some(claim.id) {
+            return wrong(index, format!("it calls itself {}, and its row {}", read.id, named(claim.id)));
         }
-        let beside = (Some(read.kind.as_str()), read.request, read.room.as_deref());
+        let beside = (Some(read.kind.as_ref()), read.request, read.room.as_deref());
         if beside != (claim.kind, claim.request, claim.room) {
             return wrong(
                 index,
-                format!("what its row repeats of it is not what the entry {} says", claim.id),
+                format!("what its row repeats of it is not what the entry {} says", named(claim.id)),
             );
         }
         self.edge.push(hash, &mut self.full);
@@ -185,32 +190,9 @@ impl Walk {
     }
 }
 
-/// What an entry says of itself.
-struct Read {
-    id: String,
-    kind: String,
-    request: Option<i64>,
-    room: Option<String>,
-}
-
-/// Reads an entry's bytes, which must be canonical JSON.
-fn entry(body: &str) -> Result<Read, String> {
-    let value: CanonicalJsonValue =
-        serde_json::from_str(body).map_err(|error| format!("it is no JSON: {error}"))?;
-    let canonical = value.to_string();
-    if canonical != body {
-        return Err("it is not canonical JSON".to_owned());
-    }
-    let Some(object) = value.as_object() else { return Err("it is no object".to_owned()) };
-    let text = |key: &str| object.get(key).and_then(|value| value.as_str()).map(ToOwned::to_owned);
-    let (Some(id), Some(kind)) = (text("id"), text("type")) else {
-        return Err("it has no id and no type".to_owned());
-    };
-    let request = match object.get("request") {
-        Some(CanonicalJsonValue::Integer(number)) => Some(i64::from(*number)),
-        _ => None,
-    };
-    Ok(Read { id, kind, request, room: text("room") })
+/// An entry's identifier, as it is written.
+fn named(id: u128) -> Uuid {
+    Uuid::from_u128(id)
 }
 
 /// What a bundle holds, when all of it fits.
@@ -277,18 +259,22 @@ pub fn bundle(
     mut progress: impl FnMut(u64),
 ) -> Result<Verified, Fault> {
     let mut lines = Lines { reader, number: 0 };
+    let mut line = String::new();
     let wrong = |line: u64, what: &str| Fault::Line { line, what: what.to_owned() };
-    if lines.next()? != MARK {
+    lines.next(&mut line)?;
+    if line != MARK {
         return Err(wrong(1, "this is no bundle of an audit log, or one of another version"));
     }
-    let key = PublicKey::read(&lines.next()?).map_err(|error| wrong(lines.number, &error.to_string()))?;
-    if !lines.next()?.is_empty() {
+    lines.next(&mut line)?;
+    let key = PublicKey::read(&line).map_err(|error| wrong(lines.number, &error.to_string()))?;
+    lines.next(&mut line)?;
+    if !line.is_empty() {
         return Err(wrong(lines.number, "an empty line is missing before the checkpoint"));
     }
     let mut note = String::new();
     for _ in 0..2 {
         loop {
-            let line = lines.next()?;
+            lines.next(&mut line)?;
             note.push_str(&line);
             note.push('\n');
             if line.is_empty() {
@@ -301,7 +287,7 @@ pub fn bundle(
 
     let mut tiles = Tiles::new(head.size);
     let mut last = None;
-    let mut line = lines.next()?;
+    lines.next(&mut line)?;
     while let Some(rest) = line.strip_prefix("tile ") {
         let (tile, hashes) = tile_of(rest, head.size).map_err(|what| wrong(lines.number, &what))?;
         if last >= Some(tile) {
@@ -309,14 +295,14 @@ pub fn bundle(
         }
         last = Some(tile);
         tiles.put(tile, hashes);
-        line = lines.next()?;
+        lines.next(&mut line)?;
     }
     if head.size > 0 {
         tiles.check(head.root).map_err(|error| Fault::Tile(error.to_string()))?;
     }
 
     let mut found = Verified { key, head, cosigned, entries: 0, runs: Vec::new() };
-    let mut ids = HashSet::new();
+    let mut ids = Vec::new();
     while let Some(rest) = line.strip_prefix("entry ") {
         let (index, body) = rest.split_once(' ').ok_or_else(|| wrong(lines.number, "it has no entry"))?;
         let index = number(index).ok_or_else(|| wrong(lines.number, "it has no index"))?;
@@ -329,15 +315,18 @@ pub fn bundle(
         if tiles.leaf(index) != Some(tree::leaf_hash(body.as_bytes())) {
             return Err(fault("it is not the entry that was signed"));
         }
-        let read = entry(body).map_err(|what| fault(&what))?;
-        if !ids.insert(read.id) {
-            return Err(fault("another entry has its id"));
-        }
+        let read = entry::read(body).map_err(|what| fault(&what))?;
+        ids.push((read.number().ok_or_else(|| fault("its id is no UUID"))?, index));
         found.entries += 1;
         if found.entries.is_multiple_of(10_000) {
             progress(found.entries);
         }
-        line = lines.next()?;
+        lines.next(&mut line)?;
+    }
+    // All at the end: a set of them would be asked from another corner of memory for each.
+    ids.sort_unstable();
+    if let Some(index) = ids.windows(2).filter(|two| two[0].0 == two[1].0).map(|two| two[1].1).min() {
+        return Err(Fault::Entry { index, what: "another entry has its id".to_owned() });
     }
     if line != format!("end {}", found.entries) {
         return Err(wrong(lines.number, "this should be the end, with the number of entries"));
@@ -370,7 +359,7 @@ pub fn proof(text: &[u8], key: &PublicKey, witnesses: &[Cosigner]) -> Result<Pro
     let leaf = tree::leaf_hash(body.as_bytes());
     tree::check_inclusion(&hashes, head.size, head.root, index, leaf)
         .map_err(|error| Fault::Entry { index, what: error.to_string() })?;
-    entry(&body).map_err(|what| Fault::Entry { index, what })?;
+    entry::read(&body).map_err(|what| Fault::Entry { index, what })?;
     Ok(Proved { index, entry: body, head, cosigned })
 }
 
@@ -388,7 +377,9 @@ fn tile_of(rest: &str, size: u64) -> Result<(Tile, Vec<u8>), String> {
 
 /// A number in its one spelling.
 fn number(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+    let is_spelled =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_spelled)
 }
 
 struct Lines<'a, R> {
@@ -397,10 +388,12 @@ struct Lines<'a, R> {
 }
 
 impl<R: BufRead> Lines<'_, R> {
-    fn next(&mut self) -> Result<String, Fault> {
+    /// The next line, into `line`, whose memory is used again.
+    fn next(&mut self, line: &mut String) -> Result<(), Fault> {
         self.number += 1;
         let wrong = |what: String| Fault::Line { line: self.number, what };
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(line).into_bytes();
+        bytes.clear();
         let mut limited = std::io::Read::take(&mut *self.reader, LONGEST);
         limited
             .read_until(b'\n', &mut bytes)
@@ -408,7 +401,8 @@ impl<R: BufRead> Lines<'_, R> {
         if bytes.pop() != Some(b'\n') {
             return Err(wrong("the bundle ends in the middle, or the line is too long".to_owned()));
         }
-        String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))
+        *line = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
+        Ok(())
     }
 
     fn is_over(&mut self) -> Result<bool, Fault> {

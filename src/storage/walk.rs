@@ -6,25 +6,6 @@ use ruma::OwnedRoomId;
 use super::{Checkpoint, Error, Storage, error::Doing as _};
 use crate::model::{RequestNumber, Timestamp};
 
-/// A leaf with its entry, as the rows have them. What is `None` is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeafRow {
-    /// The leaf's index.
-    pub index: u64,
-    /// The entry's identifier, as the leaf has it.
-    pub id: String,
-    /// The leaf's hash.
-    pub hash: Vec<u8>,
-    /// The entry's bytes.
-    pub body: Option<String>,
-    /// What the entry's columns repeat of its body.
-    pub kind: Option<String>,
-    /// The request, as the column has it.
-    pub request: Option<i64>,
-    /// The room, as the column has it.
-    pub room: Option<String>,
-}
-
 /// A leaf that is in a signed tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedLeaf {
@@ -61,36 +42,6 @@ pub struct Cut {
 const DOING: &str = "reading the log's tree";
 
 impl Storage {
-    /// Leaves from this index on, below `end`, in order.
-    pub async fn leaves(&self, from: u64, end: u64, limit: i64) -> Result<Vec<LeafRow>, Error> {
-        let rows = sqlx::query!(
-            r#"
-            SELECT l.index, l.entry_id, l.hash, e.body AS "body?", e.kind AS "kind?", e.request AS "request?",
-                   e.room_id AS "room?"
-            FROM leaves l LEFT JOIN entries e ON e.id = l.entry_id
-            WHERE l.index >= $1 AND l.index < $2 AND l.log = coalesce($4, (SELECT max(number) FROM logs))
-            ORDER BY l.index LIMIT $3
-            "#,
-            from.cast_signed(),
-            end.cast_signed(),
-            limit,
-            self.log
-        )
-        .fetch_all(self.pool())
-        .await
-        .doing(DOING)?;
-        let read = rows.into_iter().map(|row| LeafRow {
-            index: row.index.cast_unsigned(),
-            id: row.entry_id.to_string(),
-            hash: row.hash,
-            body: row.body,
-            kind: row.kind,
-            request: row.request,
-            room: row.room,
-        });
-        Ok(read.collect())
-    }
-
     /// The indexes of the leaves of a cut, from this one on and below `end`, in order.
     pub async fn leaves_of(&self, cut: &Cut, from: u64, end: u64, limit: i64) -> Result<Vec<u64>, Error> {
         let rows = sqlx::query_scalar!(

@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn body(index: u64) -> String {
-    format!(r#"{{"id":"e{index}","query":"q","type":"audit.read"}}"#)
+    format!(r#"{{"id":"{}","query":"q","type":"audit.read"}}"#, uuid::Uuid::from_u128(index.into()))
 }
 
 /// A bundle of a log of `size` entries with those of `indexes` in it.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use uuid::Uuid;
 
 use super::{key, room_id};
 use crate::{
@@ -109,14 +110,17 @@ impl Export {
         while let Some(first) = rest.first() {
             // A page of leaves from there on, of which some may not be wanted.
             let page = storage.leaves(*first, last.size, PAGE).await?;
-            let Some(end) = page.last().map(|row| row.index) else { break };
-            for row in page {
+            let mut end = None;
+            for row in page.iter() {
+                let row = row?;
+                end = Some(row.index);
                 if rest.first() == Some(&row.index) {
-                    let body = row.body.with_context(|| format!("the entry {} is gone", row.id))?;
-                    out.write_all(bundle::entry(row.index, &body).as_bytes())?;
+                    let gone = || format!("the entry {} is gone", Uuid::from_u128(row.id));
+                    out.write_all(bundle::entry(row.index, row.body.with_context(gone)?).as_bytes())?;
                     rest = &rest[1..];
                 }
             }
+            let Some(end) = end else { break };
             rest = &rest[rest.partition_point(|index| *index <= end)..];
         }
         out.write_all(bundle::end(indexes.len() as u64).as_bytes())?;

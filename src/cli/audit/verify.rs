@@ -11,10 +11,12 @@ use crate::{
         verify::{Claim, Fault, Walk},
     },
     model::{Commitment, Digest, Entry, Event, Recovered, Salt},
-    storage::{Checkpoint, Storage},
+    storage::{Checkpoint, LeafRow, Storage},
 };
 
-/// How many rows are read at once.
+/// How many leaves are read at once.
+const LEAVES: i64 = 10_000;
+/// How many contents or checkpoints are: a content can be long.
 const PAGE: i64 = 1000;
 /// How often progress is told, in leaves.
 const TELL: u64 = 100_000;
@@ -123,8 +125,9 @@ async fn witnessed(storage: &Storage, witnesses: &[Cosigner]) -> anyhow::Result<
 
 /// Whether the first entry of a log names the end of the one before it.
 async fn goes_on_from(storage: &Storage, before: &End) -> anyhow::Result<Option<Fault>> {
-    let first = storage.leaves(0, 1, 1).await?.into_iter().next().and_then(|leaf| leaf.body);
-    let first = first.and_then(|body| serde_json::from_str::<Entry>(&body).ok()).map(|entry| entry.event);
+    let page = storage.leaves(0, 1, 1).await?;
+    let first = page.iter().next().transpose()?.and_then(|leaf| leaf.body);
+    let first = first.and_then(|body| serde_json::from_str::<Entry>(body).ok()).map(|entry| entry.event);
     Ok(match first {
         Some(Event::LogRecovered(Recovered { origin, size, root, .. }))
             if (&origin, size, root) == (&before.0, before.1, before.2) =>
@@ -157,20 +160,11 @@ async fn check(
     let mut marks = Marks { storage, next: VecDeque::new(), read: 0, is_over: false, kept };
     let mut signed = 0;
     while walk.size() < head.size {
-        let page = storage.leaves(walk.size(), head.size, PAGE).await?;
-        if page.is_empty() {
-            return Ok(Err(Fault::Entry { index: walk.size(), what: "its leaf is gone".to_owned() }));
-        }
-        for row in &page {
-            let claim = Claim {
-                index: row.index,
-                id: &row.id,
-                hash: &row.hash,
-                body: row.body.as_deref(),
-                kind: row.kind.as_deref(),
-                request: row.request,
-                room: row.room.as_deref(),
-            };
+        let page = storage.leaves(walk.size(), head.size, LEAVES).await?;
+        let before = walk.size();
+        for row in page.iter() {
+            let LeafRow { index, id, hash, body, kind, request, room } = row?;
+            let claim = Claim { index, id, hash, body, kind, request, room };
             if let Err(fault) = walk.leaf(claim) {
                 return Ok(Err(fault));
             }
@@ -190,6 +184,9 @@ async fn check(
             if walk.size().is_multiple_of(TELL) {
                 eprintln!("{} of {} entries fit", walk.size(), head.size);
             }
+        }
+        if walk.size() == before {
+            return Ok(Err(Fault::Entry { index: before, what: "its leaf is gone".to_owned() }));
         }
     }
     if let Some((size, ..)) = marks.left(head.size).await? {
