@@ -88,6 +88,7 @@ fn request<'a>(number: RequestNumber, entries: impl Iterator<Item = &'a Recorded
             }
             Event::MessageEdited { .. } => besides.push(" · message edited afterwards".to_owned()),
             Event::MessageRedacted { .. } => besides.push(" · message removed afterwards".to_owned()),
+            Event::ContentErased { .. } => besides.push(" · erased afterwards".to_owned()),
             Event::AuditRead { query, .. } => besides.push(format!(" · read {query}")),
             Event::RunFinishedLate { .. } => besides.push(" · ended late".to_owned()),
             _ => {}

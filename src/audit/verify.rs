@@ -49,6 +49,14 @@ pub enum Fault {
         /// What the entry calls it.
         commitment: String,
     },
+    /// A content that is not there any more.
+    #[error("a content of request {request} is gone, and no entry says that it was erased ({commitment})")]
+    ContentGone {
+        /// Whose it was.
+        request: i64,
+        /// What the entry calls it.
+        commitment: String,
+    },
     /// A tile.
     #[error("{0}")]
     Tile(String),

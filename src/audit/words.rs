@@ -79,6 +79,11 @@ fn why_not(why: &str) -> &str {
     }
 }
 
+/// The request that another repeats, by the door through which it came.
+fn again_of(door: &str) -> Option<&str> {
+    door.strip_prefix("again ")
+}
+
 /// What became of a request, as far as this entry tells: `None` where it tells only of something beside it.
 pub(super) fn became(event: &Event) -> Option<String> {
     match event {
@@ -126,11 +131,14 @@ pub(super) fn for_a_while(teams: &[String]) -> String {
 /// What an entry tells. `text` gives a content's words, where they are at hand.
 pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -> Vec<Span> {
     match event {
-        Event::CommandReceived { sender, text: said, .. } => {
+        Event::CommandReceived { sender, text: said, door, .. } => {
             let mut spans = vec![Span::strong(sender.as_str())];
             match text(*said) {
                 Some(said) => spans.extend([Span::text(" sent "), Span::code(said)]),
                 None => spans.push(Span::text(" sent a command")),
+            }
+            if let Some(before) = again_of(door) {
+                spans.extend([Span::text(", again after "), Span::code(before)]);
             }
             spans
         }
@@ -307,6 +315,15 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             Span::strong(system),
             Span::text(format!(": {what}")),
         ],
+        Event::ContentErased { by, asked, contents, reason } => {
+            let mut spans = vec![
+                Span::strong(by.as_str()),
+                Span::text(format!(" had its words and output erased ({} contents), by ", contents.len())),
+                Span::code(asked.to_string()),
+            ];
+            spans.extend(text(*reason).map(|reason| Span::text(format!(": {reason}"))));
+            spans
+        }
         Event::AuditRead { by, query } => {
             vec![Span::strong(by), Span::text(format!(" read the audit log: {query}"))]
         }

@@ -67,6 +67,31 @@ pub fn builtins() -> Vec<Arc<Command>> {
             &["audit", "audit 482", "audit --by @alice:example.org --since 7d --outcome failed"],
         ),
         builtin(
+            "again",
+            "Runs what was asked for before once more, decided anew, as who asks now",
+            vec![Argument {
+                required: true,
+                ..optional("id", "the request's number", ArgumentType::Integer { min: 1, max: MAX_INTEGER })
+            }],
+            &["again 482"],
+        ),
+        authority(
+            "erase",
+            "Erases what was typed in a request that is over, and what it printed, for ever",
+            vec![
+                Argument {
+                    required: true,
+                    ..optional(
+                        "id",
+                        "the request's number",
+                        ArgumentType::Integer { min: 1, max: MAX_INTEGER },
+                    )
+                },
+                Argument { rest: true, required: true, ..optional("reason", "what for", name()) },
+            ],
+            &["erase 482 a customer asked for it"],
+        ),
+        builtin(
             "prove",
             "A file by which anybody can check that a request is on the signed record",
             vec![Argument {

@@ -1,5 +1,6 @@
 //! `quarterdeck audit`: reads the audit log, and records that it was read.
 
+mod erase;
 mod export;
 pub(super) mod key;
 mod list;
@@ -40,6 +41,8 @@ enum What {
     Verify(verify::Verify),
     /// Writes a bundle of entries that can be checked without us
     Export(export::Export),
+    /// Has what was typed in a request, and what it printed, erased under the rules
+    Erase(erase::Erase),
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,6 +65,9 @@ impl Options {
         if matches!(self.what, What::Key(_)) {
             return key::Key::run(&settings);
         }
+        if let What::Erase(erase) = self.what {
+            return erase.run(settings, self.ops);
+        }
         let own = key::read(&settings);
         let witnesses = key::cosigners(&settings)?;
         super::runtime()?.block_on(async {
@@ -69,7 +75,7 @@ impl Options {
             let read = match self.what {
                 What::List(list) => list.run(&storage, &ops).await,
                 What::Show(show) => show.run(&storage).await,
-                What::Key(_) => Ok(ExitCode::SUCCESS),
+                What::Key(_) | What::Erase(_) => Ok(ExitCode::SUCCESS),
                 What::Verify(verify) => {
                     verify.run(&storage, own.ok().map(|key| key.public().clone()), &witnesses).await
                 }

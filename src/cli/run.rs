@@ -75,6 +75,11 @@ impl Options {
 }
 
 impl To {
+    /// Whom to ask about a room.
+    pub fn about(room: String, socket: Option<PathBuf>, ops: PathBuf, timeout: Duration) -> Self {
+        Self { room: Some(room), socket, ops, timeout }
+    }
+
     /// Asks and prints what comes of it, until it is known how it ended.
     pub fn ask(self, line: String) -> ExitCode {
         let begun = std::time::Instant::now();

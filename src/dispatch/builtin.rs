@@ -3,9 +3,9 @@
 use ruma::OwnedUserId;
 
 use super::{
-    adoption,
+    adoption, again,
     answers::PART,
-    elevation, explain,
+    elevation, erase, explain,
     pipeline::Asked,
     posting, prove, ps, reload, schedule,
     seeing::{WhyPrivate, why_private},
@@ -41,7 +41,11 @@ pub async fn conclude(
     }
     // That it failed is said of the answer itself: `!audit` may well tell of something that failed.
     let (message, failed) = match answer(asked, &mut work, row, (&permit, invocation)).await {
-        Ok(message) => (message, false),
+        // Of these an answer that it was not done is no success: a script asks for them, too.
+        Ok(message) => {
+            let not_done = message.mark == Some(StateMark::Refused);
+            (message, not_done && ["again", "erase"].contains(&invocation.command.as_str()))
+        }
         Err(error) if error.is_away() || matches!(error, Error::NotAlone) => return Err(error),
         Err(error) => {
             tracing::error!(number = %asked.number, %error, "a built-in command failed");
@@ -122,6 +126,11 @@ async fn answer(
             _ => Ok(Message::plain().line([Span::text("Which request? Its number is missing.")])),
         },
         "cosign" => posting::cosign(asked, work, permit, invocation).await,
+        "again" => match invocation.arguments.get("id") {
+            Some(Value::Integer(number)) => again::again(asked, work, row, RequestNumber(*number)).await,
+            _ => Ok(Message::plain().line([Span::text("Which request? Its number is missing.")])),
+        },
+        "erase" => erase::erase(asked, work, permit, invocation).await,
         "adoption" => adoption::adoption(asked, work, text("system")).await,
         "elevate" => elevation::give(asked, work, permit, invocation).await,
         "status" => status(asked, work, row, text("system")).await,
@@ -178,6 +187,7 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
             Span::text(" in this room."),
         ]));
     };
+    asked.house.storage.tells_of(asked.number, &[number]).await?;
     let (mut entries, mut contents) = asked.house.storage.story(number).await?;
     let sealed = audit::sealed(asked.house.storage.sealed(number).await?.as_ref());
     let told = |entries: &[Recorded], contents: &[Content]| {
@@ -318,7 +328,7 @@ fn about(prefix: &str, system: &System) -> Vec<Span> {
 }
 
 /// The same event with another line in the place of what it said.
-fn spoken(raw: &[u8], line: &str) -> Option<Vec<u8>> {
+pub(super) fn spoken(raw: &[u8], line: &str) -> Option<Vec<u8>> {
     let mut event: serde_json::Value = serde_json::from_slice(raw).ok()?;
     let relation = event["content"]["m.relates_to"].take();
     event["content"] = serde_json::json!({ "msgtype": "m.text", "body": line });

@@ -7,6 +7,7 @@
 
 mod about;
 mod adoption;
+mod again;
 mod answers;
 mod approve;
 mod arrival;
@@ -18,6 +19,7 @@ mod dispatcher;
 mod docket;
 mod elevation;
 mod emergency;
+mod erase;
 mod event;
 mod explain;
 mod in_force;

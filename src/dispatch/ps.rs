@@ -17,5 +17,7 @@ pub async fn ps(asked: &Asked<'_>, now: Timestamp) -> Result<Message, Error> {
         one.sender == asked.sender || command.is_some_and(|command| asked.may_ever(command, now) != May::Not)
     };
     let shown: Vec<_> = unended.iter().filter(may_know).collect();
+    let numbers: Vec<_> = shown.iter().map(|one| one.number).collect();
+    asked.house.storage.tells_of(asked.number, &numbers).await?;
     Ok(said_of_queue::ps(&ops.settings.prefix, &shown, now))
 }

@@ -237,7 +237,7 @@ fn cron_of(when: &str, at: &str) -> Option<String> {
 /// `!schedules`: what is done again and again in this room, as far as the asker may know of it.
 pub async fn list(asked: &Asked<'_>, now: Timestamp) -> Result<Message, Error> {
     let prefix = &asked.in_force.ops.settings.prefix;
-    let mut items = Vec::new();
+    let (mut items, mut numbers) = (Vec::new(), Vec::new());
     for one in asked.house.storage.schedules_in(&asked.address.room).await? {
         let known = one.sender == asked.sender || asked.read(&Line::typed(one.line.clone()), now).is_ok();
         if !known {
@@ -245,6 +245,7 @@ pub async fn list(asked: &Asked<'_>, now: Timestamp) -> Result<Message, Error> {
         }
         let zone = TimeZone::get(&one.zone).unwrap_or(TimeZone::UTC);
         let name = one.key.strip_prefix("request/").map_or_else(|| one.key.clone(), ToOwned::to_owned);
+        numbers.extend(name.parse::<RequestNumber>());
         items.push(vec![
             Span::code(name),
             Span::text(" "),
@@ -258,6 +259,7 @@ pub async fn list(asked: &Asked<'_>, now: Timestamp) -> Result<Message, Error> {
             )),
         ]);
     }
+    asked.house.storage.tells_of(asked.number, &numbers).await?;
     if items.is_empty() {
         return Ok(Message::plain().line([
             Span::text("Nothing is scheduled here. For example: "),
@@ -300,6 +302,7 @@ pub async fn remove(
             ]));
         }
     }
+    asked.house.storage.tells_of(asked.number, &[number]).await?;
     if !work.unschedule(permit, &asked.address.room, number).await? {
         return Ok(nothing());
     }

@@ -9,30 +9,11 @@ use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AttemptId, BootId, Commitment, Digest, Ending, EntryId, OutputSummary, RequestNumber, Sandbox, State,
-};
+use super::{AttemptId, BootId, Commitment, Digest, Ending, OutputSummary, RequestNumber, Sandbox, State};
 
+pub use body::Entry;
 pub use recovered::{Recovered, Shown};
 pub use scheduled::{ScheduleEnded, ScheduleMissed, ScheduleSet};
-
-/// One entry of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Its identifier.
-    pub id: EntryId,
-    /// When it was written, by the clock of the writer.
-    pub at: Timestamp,
-    /// The request it belongs to, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<RequestNumber>,
-    /// The room it belongs to, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub room: Option<OwnedRoomId>,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: Event,
-}
 
 /// What an entry tells of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,6 +396,18 @@ pub enum Event {
         /// What was done, in a line.
         what: String,
     },
+    /// Contents of this request were erased: they are gone, and what is recorded of them is that they were there.
+    #[serde(rename = "content.erased")]
+    ContentErased {
+        /// By whom.
+        by: OwnedUserId,
+        /// The request by which it was asked for and decided.
+        asked: RequestNumber,
+        /// What was erased, as the entries before name it.
+        contents: Vec<Commitment>,
+        /// What for, in their words: a content of the request by which it was asked for.
+        reason: Commitment,
+    },
     /// Somebody read the audit log.
     #[serde(rename = "audit.read")]
     AuditRead {
@@ -484,7 +477,7 @@ pub enum Event {
     },
 }
 
-mod canonical;
+mod body;
 mod kind;
 mod recovered;
 mod scheduled;

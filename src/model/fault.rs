@@ -35,6 +35,8 @@ pub enum Point {
     BeforeAnswer,
     /// The answer was sent; that is not noted yet.
     AfterAnswer,
+    /// Contents are taken away, and that is recorded; the commit is not made.
+    BeforeErasureCommit,
     /// Another version is recorded as in force; the commit is not made.
     BeforeReloadCommit,
     /// It is committed; decisions are still made under the version before.
@@ -57,7 +59,7 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AfterRoomMade,
         Self::AfterDirectRoomMade,
         Self::AfterDirectInvitation,
@@ -73,6 +75,7 @@ impl Point {
         Self::AfterOutcomeCommit,
         Self::BeforeAnswer,
         Self::AfterAnswer,
+        Self::BeforeErasureCommit,
         Self::BeforeReloadCommit,
         Self::AfterReloadCommit,
         Self::BeforeFiringCommit,
@@ -102,6 +105,7 @@ impl Point {
             Self::AfterOutcomeCommit => "after-outcome-commit",
             Self::BeforeAnswer => "before-answer",
             Self::AfterAnswer => "after-answer",
+            Self::BeforeErasureCommit => "before-erasure-commit",
             Self::BeforeReloadCommit => "before-reload-commit",
             Self::AfterReloadCommit => "after-reload-commit",
             Self::BeforeFiringCommit => "before-firing-commit",

@@ -303,6 +303,7 @@ fn who(event: &Event) -> Option<String> {
         | Event::MessageEdited { by, .. }
         | Event::MessageRedacted { by, .. }
         | Event::MemberChanged { by, .. }
+        | Event::ContentErased { by, .. }
         | Event::InvitationDeclined { by }
         | Event::RulesLoaded { by: Some(by), .. }
         | Event::ElevationGiven { user: by, .. }

@@ -60,6 +60,8 @@ macro_rules! killed {
                 Point::AfterRoomMade,
                 // Nor that somebody gets a room of their own: `seeing` kills there.
                 Point::AfterDirectRoomMade, Point::AfterDirectInvitation,
+                // Nor that contents are erased: `erase`, which also dies there before the answer.
+                Point::BeforeErasureCommit,
                 // Nor that a version comes into force: `reload` kills there.
                 Point::BeforeReloadCommit, Point::AfterReloadCommit,
                 // Nor that something scheduled is due: `schedules`.

@@ -78,7 +78,9 @@ fn what_work_can_do_for_somebody_takes_the_permit_that_a_decision_gave() {
     let all = methods("storage", "Work");
     let changing: BTreeMap<_, _> =
         all.into_iter().filter(|(_, signature)| !signature.contains("(&self")).collect();
-    for name in ["permitted", "start", "conclude", "approve", "elevate", "keep_version", "wish_to_cancel"] {
+    for name in
+        ["permitted", "start", "conclude", "approve", "elevate", "erase", "keep_version", "wish_to_cancel"]
+    {
         assert!(changing[name].contains("Permit"), "{name} is what is done, and takes no permit");
     }
     demand(

@@ -5,6 +5,7 @@
 
 mod adopting;
 mod adversary;
+mod again;
 mod approvals;
 mod approved_builtins;
 mod approved_starts;
@@ -21,6 +22,7 @@ mod doctor;
 mod doors;
 mod elevation;
 mod emergency;
+mod erase;
 mod executor;
 mod federation;
 mod floors;

@@ -221,6 +221,9 @@ async fn check(
         Ok(contents) => contents,
         Err(fault) => return Ok(Err(fault)),
     };
+    if let Some((request, commitment)) = storage.content_gone().await? {
+        return Ok(Err(Fault::ContentGone { request, commitment }));
+    }
     let open = if waiting > 0 || unsigned > 0 {
         format!(" ({unsigned} not signed yet, {waiting} not in the tree yet)")
     } else {

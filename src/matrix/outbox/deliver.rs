@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use backon::BackoffBuilder as _;
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomId, events::relation::RelationType};
 use serde_json::Value;
 
 use super::{Delivered, Shared, search};
@@ -159,6 +159,9 @@ async fn attempt(shared: &Shared, row: &mut OutboxRow) -> Result<OwnedEventId, E
     if let Some(event) =
         row.draft.content["redacts"].as_str().and_then(|event| <&EventId>::try_from(event).ok())
     {
+        if row.draft.content[render::WITH_EDITS] == true {
+            redact_edits(shared, &room, event, row).await?;
+        }
         // Done twice it takes back no more than once, so nothing is looked for.
         return shared.homeserver.redact(&room, event, &transaction_id(row)).await;
     }
@@ -179,6 +182,24 @@ async fn attempt(shared: &Shared, row: &mut OutboxRow) -> Result<OwnedEventId, E
         }
         result => result,
     }
+}
+
+/// Takes back what a message was edited to. Before the message itself: of one that is redacted a homeserver tells no edits.
+async fn redact_edits(shared: &Shared, room: &RoomId, event: &EventId, row: &OutboxRow) -> Result<(), Error> {
+    let edits = shared.homeserver.relations(room, event, RelationType::Replacement).await;
+    let edits = match edits {
+        Ok(edits) => edits,
+        // It is not there any more, or we are not: the redaction itself says what is wrong.
+        Err(error) if error.is_permanent() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for edit in edits.iter().filter(|edit| edit.sender == shared.homeserver.bot()) {
+        let whole = transaction_id(row);
+        let digest = Digest::of_parts([whole.as_bytes(), edit.event_id.as_bytes()]).to_string();
+        let transaction = OwnedTransactionId::from(format!("qd{}", &digest[..32]));
+        shared.homeserver.redact(room, &edit.event_id, &transaction).await?;
+    }
+    Ok(())
 }
 
 /// The transaction id: the same for the same row at every try, and another for a row of the same step in another

@@ -108,6 +108,14 @@ pub fn redaction_of(other: &str, step: &str) -> Value {
     json!({ STEP_TO_REDACT: other, STEP: step })
 }
 
+/// The key that says that all our edits of that event are to be redacted before it.
+pub const WITH_EDITS: &str = "org.quarterdeck.with_edits";
+
+/// As [`redaction_of`], and of all that the message was edited to.
+pub fn redaction_with_edits_of(other: &str, step: &str) -> Value {
+    json!({ STEP_TO_REDACT: other, STEP: step, WITH_EDITS: true })
+}
+
 /// The key that names the step whose event is to be edited.
 pub const STEP_TO_EDIT: &str = "org.quarterdeck.edits_step";
 

@@ -41,6 +41,7 @@ impl Event {
             Self::EmergencyUsed { .. } => "emergency.used",
             Self::LocalRefused { .. } => "local.refused",
             Self::OutsideNoted { .. } => "outside.noted",
+            Self::ContentErased { .. } => "content.erased",
             Self::AuditRead { .. } => "audit.read",
             Self::LogHeartbeat {} => "log.heartbeat",
             Self::LogRecovered { .. } => "log.recovered",

@@ -1,6 +1,7 @@
 //! Entries as they are stored.
 
 use super::*;
+use crate::model::EntryId;
 
 #[test]
 fn an_entry_is_canonical_json_and_reads_back() {
