@@ -301,6 +301,7 @@ mod tests {
             secrets_identity: None,
             secrets_recipients: Vec::new(),
             credentials: std::path::PathBuf::new(),
+            web_url: None,
             local: None,
             git: None,
         }

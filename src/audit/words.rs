@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use super::words_of_waiting;
-use crate::model::{Commitment, Ending, Event, Recovered, Span};
+use crate::model::{
+    Commitment, DirectOpened, Ending, Event, LoginAsked, Recovered, SessionBegun, SessionEnded, Span,
+};
 
 /// A time for a list: `2026-11-23 12:03:04`.
 pub(super) fn time(at: Timestamp) -> String {
@@ -347,10 +349,23 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             }
             spans
         }
-        Event::DirectOpened { user, how } => vec![
+        Event::DirectOpened(DirectOpened { user, how }) => vec![
             Span::text("The room with "),
             Span::strong(user.as_str()),
             Span::text(format!(" alone: {how}")),
+        ],
+        Event::LoginAsked(LoginAsked { by, until, .. }) => vec![
+            Span::strong(by.as_str()),
+            Span::text(format!(" asked for a link to the pages, good until {}", time(*until))),
+        ],
+        Event::SessionBegun(SessionBegun { by, until, .. }) => vec![
+            Span::strong(by.as_str()),
+            Span::text(format!(" logged in to the pages, until {} at the latest", time(*until))),
+        ],
+        Event::SessionEnded(SessionEnded { by, why, .. }) => vec![
+            Span::text("A session of "),
+            Span::strong(by.as_str()),
+            Span::text(format!(" at the pages ended: {}", why_ended(why))),
         ],
         Event::ServerStarted { instance, version, .. } => {
             vec![Span::text(format!("Quarterdeck {version} started as {instance}"))]
@@ -358,6 +373,18 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         Event::ServerStopped { instance, .. } => {
             vec![Span::text(format!("Quarterdeck stopped as {instance}"))]
         }
+    }
+}
+
+/// Why a session ended, by the kind of reason that is recorded.
+fn why_ended(why: &str) -> &str {
+    match why {
+        "logout" => "they logged out",
+        "revoked" => "they ended it from another",
+        "replaced" => "they logged in anew in the same browser",
+        "idle" => "it was not used any more",
+        "over" => "its time had come",
+        other => other,
     }
 }
 

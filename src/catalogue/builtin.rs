@@ -237,6 +237,12 @@ pub fn builtins() -> Vec<Arc<Command>> {
             &["unschedule 482"],
         ),
         builtin("ps", "What runs in this room and what waits, the oldest first", vec![], &["ps"]),
+        builtin(
+            "login",
+            "Sends you a link to the pages, where the record can be read, for you alone",
+            vec![],
+            &["login"],
+        ),
         builtin("ping", "Answers, to show that everything works", vec![], &["ping"]),
     ]
 }

@@ -79,6 +79,8 @@ pub struct Settings {
     pub credentials: PathBuf,
     /// `[secrets] recipients`: whom `quarterdeck secret set` encrypts to.
     pub secrets_recipients: Vec<Recipient>,
+    /// `[web] url`: the address at which people reach the pages. None are served without one.
+    pub web_url: Option<Url>,
     /// `[local]`: the door for people on this host. Closed by default.
     pub local: Option<LocalDoor>,
     /// `[ops]`: where versions of the folder are fetched from. By default the folder itself is read.
@@ -171,7 +173,7 @@ impl Settings {
             "[limits] absence": absence, "[limits] grace": grace, "[limits] runs": runs,
             "[limits] request_bytes": request_bytes,
             "[audit] origin": audit_origin, "[audit] key": audit_key, "[[audit.witness]]": audit_witnesses,
-            "[local]": local, "[ops]": git,
+            "[local]": local, "[ops]": git, "[web] url": web_url,
         }
         differ
     }

@@ -24,6 +24,7 @@ mod logged;
 mod migrate;
 mod new;
 mod note;
+mod pages;
 mod pruning;
 mod recover;
 mod registration;

@@ -118,7 +118,8 @@ impl Options {
                 })
             },
         })
-        .merge(web::router(storage.clone(), Arc::clone(&health), metrics));
+        .merge(web::router(storage.clone(), Arc::clone(&health), metrics))
+        .merge(super::pages::router(&house));
         let ended = CancellationToken::new();
         let http = tokio::spawn({
             let ended = ended.clone();
@@ -144,6 +145,7 @@ impl Options {
         let sealed = CancellationToken::new();
         let sequencer = tokio::spawn(sequencer.run(sealed.clone()));
         keepers.spawn(collector.run(stop.clone()));
+        keepers.spawn(super::pages::keep_ending(storage.clone()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             instance = settings.instance,

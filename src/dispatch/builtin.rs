@@ -5,7 +5,7 @@ use ruma::OwnedUserId;
 use super::{
     adoption, again,
     answers::PART,
-    elevation, erase, explain,
+    elevation, erase, explain, login,
     pipeline::Asked,
     posting, prove, ps, reload, schedule,
     seeing::{WhyPrivate, why_private},
@@ -99,6 +99,7 @@ async fn answer(
             let ops = asked.in_sight(now);
             Ok(command::help(&ops, asked.room, |command| asked.may_ever(command, now), text("command")))
         }
+        "login" => login::login(asked, work, permit).await,
         "commands" => {
             let now = work.now();
             Ok(command::commands(ops, asked.room, |command| asked.may_ever(command, now)))

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     in_force::{Current, InForce},
+    live::Lives,
     pipeline, recovery, said_of_rooms,
     seeing::Seeing,
     sight::Sights,
@@ -54,6 +55,8 @@ pub struct House {
     pub runs: Runs,
     /// Who may see what is printed.
     pub seeing: Seeing,
+    /// What is shown as it is printed.
+    pub lives: Lives,
     /// What people may act upon.
     pub sights: Sights,
     places: Arc<Semaphore>,
@@ -157,6 +160,7 @@ impl House {
             versions,
             runs: Runs::default(),
             seeing: Seeing::default(),
+            lives: Lives::default(),
             sights: Sights::default(),
             places: Arc::new(Semaphore::new(settings.runs)),
             errands: Arc::new(Semaphore::new(ERRANDS)),

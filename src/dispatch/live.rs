@@ -6,8 +6,8 @@
 //! message of its own, and before it the live message is closed, in the outcome's commit.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -64,6 +64,25 @@ impl Sink for Live {
             let from = tail.bytes.len() - REMEMBERED;
             tail.bytes.drain(..from);
         }
+    }
+}
+
+/// What is being shown by this process, by request.
+#[derive(Debug, Default)]
+pub struct Lives(Mutex<HashMap<RequestNumber, Weak<Live>>>);
+
+impl Lives {
+    fn begins(&self, number: RequestNumber, live: &Arc<Live>) {
+        let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.retain(|_, live| live.strong_count() > 0);
+        lives.insert(number, Arc::downgrade(live));
+    }
+
+    /// The end of what a request has printed so far, as plain text, if it is one of them.
+    pub fn of(&self, number: RequestNumber) -> Option<String> {
+        let live = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&number)?.upgrade()?;
+        let bytes = live.0.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone();
+        Some(as_plain(&bytes))
     }
 }
 
@@ -141,6 +160,7 @@ impl Showing {
     /// Begins to show a run.
     pub fn begin(house: &Arc<House>, live: &Arc<Live>, of: Of) -> Self {
         let stop = CancellationToken::new();
+        house.lives.begins(of.run.0, live);
         let task = tokio::spawn(show(Arc::clone(house), Arc::clone(live), of, stop.clone()));
         Self { stop, task }
     }

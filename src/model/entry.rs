@@ -14,6 +14,7 @@ use super::{AttemptId, BootId, Commitment, Digest, Ending, OutputSummary, Reques
 pub use body::Entry;
 pub use recovered::{Recovered, Shown};
 pub use scheduled::{ScheduleEnded, ScheduleMissed, ScheduleSet};
+pub use visited::{DirectOpened, LoginAsked, SessionBegun, SessionEnded};
 
 /// What an entry tells of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -451,12 +452,16 @@ pub enum Event {
     },
     /// The room with one person alone: for what others may not read.
     #[serde(rename = "direct.opened")]
-    DirectOpened {
-        /// Who.
-        user: OwnedUserId,
-        /// `made`, `invited` (at first, or again after leaving it), or `given up` and why.
-        how: String,
-    },
+    DirectOpened(DirectOpened),
+    /// Somebody asked for a link to the pages.
+    #[serde(rename = "login.asked")]
+    LoginAsked(LoginAsked),
+    /// A session at the pages began.
+    #[serde(rename = "session.begun")]
+    SessionBegun(SessionBegun),
+    /// It ended.
+    #[serde(rename = "session.ended")]
+    SessionEnded(SessionEnded),
     /// A `serve` process started its work.
     #[serde(rename = "server.started")]
     ServerStarted {
@@ -483,3 +488,4 @@ mod recovered;
 mod scheduled;
 #[cfg(test)]
 mod tests;
+mod visited;

@@ -24,7 +24,10 @@ pub use ambient::{Clock, Random, SystemClock, SystemRandom};
 pub use answer::{Block, Message, Span, StateMark, table};
 pub use claimed::claimed_at;
 pub use digest::{Commitment, Digest, Salt, approval_digest};
-pub use entry::{Entry, Event, Recovered, ScheduleEnded, ScheduleMissed, ScheduleSet, Shown};
+pub use entry::{
+    DirectOpened, Entry, Event, LoginAsked, Recovered, ScheduleEnded, ScheduleMissed, ScheduleSet,
+    SessionBegun, SessionEnded, Shown,
+};
 pub use filter::Filter;
 pub use ids::{AttemptId, BootId, EntryId, RequestNumber};
 pub use invocation::{Invocation, quoted};

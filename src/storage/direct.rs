@@ -5,7 +5,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use uuid::Uuid;
 
 use super::{Error, Storage, error::Doing as _, sheaf::Sheaf};
-use crate::model::Event;
+use crate::model::{DirectOpened, Event};
 
 /// The room with a person, made already or to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Storage {
 }
 
 fn opened(user: &UserId, how: &str) -> Event {
-    Event::DirectOpened { user: OwnedUserId::from(user), how: how.to_owned() }
+    Event::DirectOpened(DirectOpened { user: OwnedUserId::from(user), how: how.to_owned() })
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Error {

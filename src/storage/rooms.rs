@@ -320,7 +320,7 @@ impl Work {
 }
 
 /// The membership that an event gives a user, if that is what it does.
-fn membership_in(raw: &[u8], user: &UserId) -> Option<Membership> {
+pub(super) fn membership_in(raw: &[u8], user: &UserId) -> Option<Membership> {
     let event: serde_json::Value = serde_json::from_slice(raw).ok()?;
     if event["type"] != "m.room.member" || event["state_key"] != user.as_str() {
         return None;

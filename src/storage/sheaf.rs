@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{ContentKind, Error, OutboxDraft, OutboxRow, Storage, error::Doing as _};
 use crate::model::{
-    Commitment, Entry, EntryId, Event, Recovered, RequestNumber, Salt, ScheduleEnded, ScheduleSet,
-    SignedDuration, Timestamp,
+    Commitment, DirectOpened, Entry, EntryId, Event, LoginAsked, Recovered, RequestNumber, Salt,
+    ScheduleEnded, ScheduleSet, SessionBegun, SessionEnded, SignedDuration, Timestamp,
 };
 
 /// For how long a message that was just written, or found due, is its holder's to send.
@@ -311,7 +311,10 @@ fn who(event: &Event) -> Option<String> {
         | Event::EmergencyUsed { by, .. }
         | Event::ScheduleSet(ScheduleSet { by, .. })
         | Event::ScheduleEnded(ScheduleEnded { by: Some(by), .. })
-        | Event::DirectOpened { user: by, .. } => Some(by.to_string()),
+        | Event::DirectOpened(DirectOpened { user: by, .. })
+        | Event::LoginAsked(LoginAsked { by, .. })
+        | Event::SessionBegun(SessionBegun { by, .. })
+        | Event::SessionEnded(SessionEnded { by, .. }) => Some(by.to_string()),
         Event::OutsideNoted { by, .. }
         | Event::AuditRead { by, .. }
         | Event::LogRecovered(Recovered { by, .. }) => Some(by.clone()),

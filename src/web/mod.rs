@@ -4,6 +4,7 @@
 //! whatever changes something comes in through the inbox.
 
 mod log;
+mod pages;
 pub mod witness;
 
 use std::{
@@ -18,6 +19,8 @@ use axum::{Json, Router, extract::State, http::StatusCode, response::IntoRespons
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::sync::Semaphore;
+
+pub use pages::{Decides, Pages, Sight};
 
 use crate::storage::{Storage, Unfinished};
 

@@ -38,6 +38,7 @@ mod log_tree;
 mod lying_witness;
 mod outages;
 mod over_versions;
+mod pages;
 mod path;
 mod posting;
 mod receiving;

@@ -53,7 +53,7 @@ async fn until(world: &World, what: &str, sql: &str) {
 }
 
 /// The room with somebody alone, once everything that was to be said there is said.
-async fn direct(world: &World, who: &Person) -> String {
+pub async fn direct(world: &World, who: &Person) -> String {
     let sent = format!(
         "SELECT count(*) FROM outbox WHERE room_id = '{0}' HAVING count(*) > 0 AND bool_and(state = 'sent')",
         who.id
@@ -76,7 +76,7 @@ async fn until_some(world: &World, sql: &str) {
 
 /// Accepts the invitation and waits for a message there. What was said before reaches another homeserver when its people
 /// read back, as their clients do.
-async fn read_there(who: &Person, room: &str, words: &str) -> Value {
+pub async fn read_there(who: &Person, room: &str, words: &str) -> Value {
     who.join(room).await;
     let begun = Instant::now();
     loop {

@@ -6,7 +6,10 @@ use url::Url;
 
 use super::section::Section;
 use crate::{
-    catalogue::{GitSource, LocalDoor, WitnessSetting, problems::Located},
+    catalogue::{
+        GitSource, LocalDoor, WitnessSetting,
+        problems::{Located, Problems},
+    },
     model::Recipient,
 };
 
@@ -36,6 +39,47 @@ pub(super) fn local(mut file: Section<'_>, folder: &Path) -> Option<LocalDoor> {
     });
     file.finish();
     Some(LocalDoor { socket: folder.join(socket?.value), group: group.map(|group| group.value) })
+}
+
+/// `[web]`: the address of the pages.
+pub(super) fn web(mut file: Section<'_>) -> Option<Located<String>> {
+    let url = file.required_text("url", "url = \"https://ops.example.org\"");
+    file.finish();
+    url
+}
+
+/// The address of the pages: an origin of https, because a cookie is sent there; of http on this host alone.
+pub(super) fn pages(text: &Located<String>, problems: &Problems) -> Option<Url> {
+    let wrong = |what: &str, mend: &str| {
+        problems.add(&text.place, format!("[web] url = \"{}\" {what}", text.value), mend);
+        None
+    };
+    let Some(url) = Url::parse(&text.value).ok().filter(Url::has_host) else {
+        return wrong("is no address", "Write one such as \"https://ops.example.org\".");
+    };
+    let bare =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !bare || url.password().is_some() {
+        return wrong("is more than scheme, host and port", "Give the pages a host or a port of their own.");
+    }
+    match url.scheme() {
+        "https" => Some(url),
+        "http" if is_loopback(&url) => Some(url),
+        _ => wrong(
+            "would have people log in over an open line",
+            "Put a reverse proxy with TLS before Quarterdeck, and write its https address.",
+        ),
+    }
+}
+
+/// Whether an address is of this host alone.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 /// `[secrets]`: what decrypts `secrets/*.age`, and whom they are encrypted to.

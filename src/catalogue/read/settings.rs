@@ -106,6 +106,9 @@ pub(in crate::catalogue) fn settings(
     }
     let audit = file.section("audit", "[audit]").map(doors::audit).unwrap_or_default();
     let audit_key = over(environment, "QUARTERDECK_AUDIT_KEY", audit.key);
+    let web_url = file.section("web", "[web]").and_then(doors::web);
+    let web_url =
+        over(environment, "QUARTERDECK_WEB_URL", web_url).and_then(|url| doors::pages(&url, problems));
     let secrets = file.section("secrets", "[secrets]").map(doors::secrets).unwrap_or_default();
     let local = file.section("local", "[local]").and_then(|local| doors::local(local, folder));
     let git = file.section("ops", "[ops]").and_then(|ops| doors::git(ops, folder));
@@ -184,6 +187,7 @@ pub(in crate::catalogue) fn settings(
         },
         secrets_recipients: secrets.recipients,
         credentials,
+        web_url,
         local,
         git,
     })

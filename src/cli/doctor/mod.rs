@@ -6,6 +6,7 @@
 mod database;
 mod homeserver;
 mod host;
+mod pages;
 mod report;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
@@ -92,6 +93,7 @@ impl Options {
         let log = check_log_key(&patient, report);
         let encrypted = database::check(&patient, log.as_ref(), report).await;
         homeserver::check(&patient, registration.as_ref(), encrypted, report).await;
+        pages::check(&patient, report).await;
         Ok(())
     }
 }

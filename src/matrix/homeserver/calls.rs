@@ -71,11 +71,12 @@ impl Homeserver {
         content: &Value,
         transaction: &TransactionId,
     ) -> Result<OwnedEventId, Error> {
+        let linked = self.linked(content);
         let request = send_message::Request::new_raw(
             room.to_owned(),
             transaction.to_owned(),
             MessageLikeEventType::from(kind),
-            raw("sending an event", content)?.cast_unchecked(),
+            raw("sending an event", linked.as_ref().unwrap_or(content))?.cast_unchecked(),
         );
         Ok(self.send(&format!("sending {kind} to {room}"), request).await?.event_id)
     }

@@ -7,11 +7,13 @@
 mod bot;
 mod calls;
 mod error;
+mod link;
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
 pub use calls::Relation;
 pub use error::{Error, NotFound};
+pub use link::{mark, with_link};
 use ruma::{
     DeviceId, OwnedUserId, UserId,
     api::{

@@ -48,7 +48,10 @@ impl Event {
             Self::CommandInterrupted { .. } => "command.interrupted",
             Self::AnswerParked { .. } => "answer.parked",
             Self::AnswerPrivate { .. } => "answer.private",
-            Self::DirectOpened { .. } => "direct.opened",
+            Self::DirectOpened(_) => "direct.opened",
+            Self::LoginAsked(_) => "login.asked",
+            Self::SessionBegun(_) => "session.begun",
+            Self::SessionEnded(_) => "session.ended",
             Self::ServerStarted { .. } => "server.started",
             Self::ServerStopped { .. } => "server.stopped",
         }

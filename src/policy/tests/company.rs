@@ -179,6 +179,7 @@ fn settings() -> Settings {
         secrets_identity: None,
         secrets_recipients: Vec::new(),
         credentials: std::path::PathBuf::new(),
+        web_url: None,
         local: None,
         git: None,
     }

@@ -1,0 +1,125 @@
+//! What somebody may read of the record by another way than a command: decided by the rules at each request, for each room
+//! and each output.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+
+use super::{dispatcher::House, in_force::InForce, pipeline::Granted};
+use crate::{
+    catalogue::Ops,
+    model::{Event, Invocation, RequestNumber, Timestamp},
+    policy::{Action, Decision, Told},
+    storage::{Error, Standing},
+};
+
+/// What one person may read now. It is made anew for each request, and holds for that one.
+pub struct Sight {
+    who: OwnedUserId,
+    in_force: Arc<InForce>,
+    ops: Ops,
+    rooms: BTreeMap<String, OwnedRoomId>,
+    standings: BTreeMap<OwnedRoomId, Standing>,
+    now: Timestamp,
+}
+
+impl House {
+    /// Decides what somebody may read now: the record of the rooms that they are in, that are declared, that have their
+    /// server among those of its teams, and for which the rules permit them `read_audit`.
+    pub async fn sight(&self, who: &UserId) -> Result<Sight, Error> {
+        let (in_force, now) = (self.current.get(), self.storage.now());
+        let (mut rooms, mut standings) = (BTreeMap::new(), BTreeMap::new());
+        for (id, standing) in self.storage.standings_of(who).await? {
+            let Some(room) = in_force.ops.rooms.get(&standing.key) else { continue };
+            if !in_force.admits(room, who.server_name()) {
+                continue;
+            }
+            let asked = in_force.ask(room, (who, &standing), Action::ReadAudit, &Granted::default(), now);
+            if matches!(asked, Decision::Permitted(_)) {
+                rooms.insert(standing.key.clone(), id.clone());
+                standings.insert(id, standing);
+            }
+        }
+        let ops = in_force.ops.narrowed(&BTreeSet::new(), |room| rooms.contains_key(&room.key));
+        Ok(Sight { who: who.to_owned(), in_force, ops, rooms, standings, now })
+    }
+
+    /// Records that somebody reads the record: an entry of the room that it is about, if it is one.
+    pub async fn reads(&self, who: &UserId, room: Option<&RoomId>, query: &str) -> Result<(), Error> {
+        let event = Event::AuditRead { by: who.to_string(), query: query.to_owned() };
+        self.storage.record(None, room, event).await
+    }
+
+    /// The end of what a run of this process has printed so far, if it is one and is shown as it goes.
+    pub fn printed_so_far(&self, number: RequestNumber) -> Option<String> {
+        self.lives.of(number)
+    }
+}
+
+impl Sight {
+    /// Who.
+    pub fn who(&self) -> &UserId {
+        &self.who
+    }
+
+    /// The rooms whose record they may read, by key.
+    pub const fn rooms(&self) -> &BTreeMap<String, OwnedRoomId> {
+        &self.rooms
+    }
+
+    /// The folder as far as a search may speak of it: no system, and no other room.
+    pub const fn ops(&self) -> &Ops {
+        &self.ops
+    }
+
+    /// Whether they may read what a request of one of those rooms printed.
+    pub fn may_read_output(
+        &self,
+        room: &RoomId,
+        command: &str,
+        requester: &UserId,
+        subject: Option<&str>,
+    ) -> bool {
+        let Some(standing) = self.standings.get(room) else { return false };
+        let Some(declared) = self.in_force.ops.rooms.get(&standing.key) else { return false };
+        if !self.in_force.ops.commands.contains_key(command) {
+            return false;
+        }
+        let action = Action::ReadOutput { command, requester, subject };
+        let by = (&*self.who, standing);
+        matches!(
+            self.in_force.ask(declared, by, action, &Granted::default(), self.now),
+            Decision::Permitted(_)
+        )
+    }
+
+    /// The rules in force that are about what can be done in those of the rooms in which `!rules` is permitted to them, each
+    /// with its text; and the version.
+    pub fn rules(&self) -> (Vec<(Told, String)>, String) {
+        let rules = &self.in_force.rules;
+        let asked = Invocation {
+            command: "rules".to_owned(),
+            arguments: BTreeMap::new(),
+            subject: None,
+            filters: Vec::new(),
+        };
+        let mut commands = BTreeSet::new();
+        for standing in self.standings.values() {
+            let Some(room) = self.in_force.ops.rooms.get(&standing.key) else { continue };
+            let by = (&*self.who, standing);
+            let may = self.in_force.ask(room, by, Action::Run(&asked), &Granted::default(), self.now);
+            if matches!(may, Decision::Permitted(_)) {
+                commands.extend(room.commands.iter().cloned());
+            }
+        }
+        let about = rules.about(&commands).into_iter();
+        let written = about.map(|told| {
+            let code = rules.code(&told.id).unwrap_or_default();
+            (told, code)
+        });
+        (written.collect(), rules.digest().to_string())
+    }
+}

@@ -1,0 +1,105 @@
+//! The pages: the record, as people read it in a browser.
+//!
+//! Who looks is known by a session, which began with a link that was sent to them alone ([`login`]). What they see is decided
+//! anew at each request, by what `cli` hands in as [`Decides`]: nothing here asks the rules, and nothing is read but within the
+//! [`Sight`] that it gives. It refuses to change anything but sessions: whatever runs something is said in a room. Each page
+//! works without its script, and nothing of it comes from elsewhere.
+
+mod assets;
+mod home;
+mod html;
+mod login;
+mod sessions;
+mod visitor;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Router, extract::DefaultBodyLimit, middleware::map_response};
+use futures_util::future::BoxFuture;
+use ruma::{OwnedRoomId, RoomId, UserId};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::{
+    catalogue::Ops,
+    model::RequestNumber,
+    storage::{Error, Storage},
+};
+
+/// How many requests for pages have the database at once.
+const AT_ONCE: usize = 8;
+/// How long the body of a request may be, in bytes: a form of ours has a few hundred.
+const BODY: usize = 16 << 10;
+
+/// Decides what somebody sees. Each method decides anew.
+pub trait Decides: Send + Sync + 'static {
+    /// What somebody may read now.
+    fn sight<'a>(&'a self, who: &'a UserId) -> BoxFuture<'a, Result<Box<dyn Sight>, Error>>;
+
+    /// Records that somebody reads the record; `room` is the one that it is about, if it is one.
+    fn reads<'a>(
+        &'a self,
+        who: &'a UserId,
+        room: Option<&'a RoomId>,
+        query: &'a str,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// What a run of this server has printed so far, if it is one that is shown as it goes.
+    fn printed_so_far(&self, number: RequestNumber) -> Option<String>;
+}
+
+/// What somebody may read at one moment.
+pub trait Sight: Send + Sync {
+    /// The rooms whose record they may read, by key.
+    fn rooms(&self) -> &BTreeMap<String, OwnedRoomId>;
+
+    /// The folder as far as they may know of it.
+    fn ops(&self) -> &Ops;
+
+    /// Whether they may read what a request of one of these rooms printed.
+    fn may_read_output(
+        &self,
+        room: &RoomId,
+        command: &str,
+        requester: &UserId,
+        subject: Option<&str>,
+    ) -> bool;
+}
+
+/// What the pages need.
+#[derive(Clone)]
+pub struct Pages {
+    storage: Storage,
+    decides: Arc<dyn Decides>,
+    /// What a command begins with: for the words that tell what to type.
+    prefix: Arc<str>,
+    /// Whether they are reached by https, so that a cookie is for that alone.
+    secure: bool,
+    /// Whoever asks needs no right to do so: however many do, the database hears few at once.
+    asking: Arc<Semaphore>,
+}
+
+impl Pages {
+    /// The pages at `url`.
+    pub fn new(storage: Storage, decides: Arc<dyn Decides>, url: &Url, prefix: &str) -> Self {
+        Self {
+            storage,
+            decides,
+            prefix: prefix.into(),
+            secure: url.scheme() == "https",
+            asking: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .merge(home::routes())
+            .merge(login::routes())
+            .merge(sessions::routes())
+            .merge(assets::routes())
+            .layer(DefaultBodyLimit::max(BODY))
+            .layer(map_response(html::guarded))
+            .with_state(self)
+    }
+}
