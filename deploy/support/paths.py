@@ -23,8 +23,17 @@ def target() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without proxies, for children that talk to loopback."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    """This process's environment for children that talk to loopback: without proxies, and without what a server of this host is told.
+
+    `QUARTERDECK_AUDIT_KEY` and its like go before an ops folder: they would lead a demo to what the real server uses.
+    """
+    kept = ("QUARTERDECK_LOG", "QUARTERDECK_TEST_STATE")
+
+    def stays(name: str) -> bool:
+        ours = name.startswith("QUARTERDECK_") and name not in kept
+        return not (ours or name == "CREDENTIALS_DIRECTORY" or name.lower().endswith("_proxy"))
+
+    return {name: value for name, value in os.environ.items() if stays(name)}
 
 
 def cargo_environment() -> dict[str, str]:

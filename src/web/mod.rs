@@ -22,7 +22,10 @@ use tokio::sync::Semaphore;
 
 pub use pages::{Decides, Pages, Sight};
 
-use crate::storage::{Storage, Unfinished};
+use crate::{
+    model::State as Of,
+    storage::{Storage, Unfinished},
+};
 
 /// How long the database may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -58,6 +61,13 @@ const AT_ONCE: usize = 2;
 /// Where something in this process counts already.
 pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+/// Says what each number means, and begins the counters at 0: an alert on an increase does not see the first step of one
+/// that was absent until then.
+fn describe() {
     for (name, words) in [
         ("quarterdeck_requests_total", "Requests by the state they ended in"),
         ("quarterdeck_transactions_total", "Transactions that the homeserver delivered and that were stored"),
@@ -83,17 +93,19 @@ pub fn count() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildErr
     ] {
         metrics::describe_gauge!(name, words);
     }
-    // A counter that nothing has moved yet is 0, not absent.
     for name in [
         "transactions_total",
         "events_malformed_total",
         "outbox_parked_total",
         "log_refused_total",
         "witness_contradicts_total",
+        "checkpoints_total",
     ] {
         metrics::counter!(format!("quarterdeck_{name}")).absolute(0);
     }
-    Ok(handle)
+    for state in Of::ALL.into_iter().filter(|state| state.is_terminal()) {
+        metrics::counter!("quarterdeck_requests_total", "state" => state.name()).absolute(0);
+    }
 }
 
 /// The routes: `/health/live`, `/health/ready`, `/metrics`, and those of the log's tree.
@@ -161,5 +173,38 @@ impl Face {
             self.storage.unfinished().await
         };
         tokio::time::timeout(PATIENCE, ask).await.ok()?.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_for_a_request_to_end_is_counted_from_0() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, describe);
+        let shown = recorder.handle().render();
+        for state in
+            ["refused", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "denied", "expired"]
+        {
+            let line = format!("quarterdeck_requests_total{{state=\"{state}\"}} 0");
+            assert!(shown.lines().any(|shown| shown == line), "no `{line}` in\n{shown}");
+        }
+        assert!(!shown.contains("state=\"running\""), "what is under way has not ended:\n{shown}");
+    }
+
+    #[test]
+    fn every_counter_that_has_a_meaning_is_there_from_the_start() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, describe);
+        let shown = recorder.handle().render();
+        for name in shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")) {
+            assert!(
+                shown.lines().any(|line| line.starts_with(name) && line.ends_with(" 0")),
+                "{name} in\n{shown}"
+            );
+        }
+        assert!(shown.contains("quarterdeck_transactions_total 0"), "{shown}");
     }
 }

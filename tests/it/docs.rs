@@ -46,7 +46,7 @@ pub fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// A copy of the example's ops folder.
-fn example(folder: &Path) -> PathBuf {
+pub fn example(folder: &Path) -> PathBuf {
     let ops = folder.join("ops");
     copy(&root().join("deploy/example/ops"), &ops);
     ops
@@ -137,7 +137,8 @@ fn every_metric_that_an_alert_watches_is_moved_somewhere_in_the_code() {
     }
 }
 
-fn read_all(folder: &Path, text: &mut String) {
+/// The text of every file below a folder.
+pub fn read_all(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -17,6 +17,7 @@ mod console;
 mod control;
 mod coverage;
 mod crashes;
+mod demo;
 mod docs;
 mod doctor;
 mod doors;

@@ -127,30 +127,74 @@ def _fill_in(text: str, copy: Path, place: Place) -> str:
     return text.replace("example.org", place.server_name)
 
 
+KEPT = ("prefix", "administrators", "time_zone", "space", "limits", "approvals")
+"""The settings of somebody's own folder that the demo takes over. All others are left out: they may name what the real server
+uses, such as its socket, the key of its log, its witnesses, its repository, its secrets."""
+
+
 def bring_own(source: Path, state: Path, place: Place, real: bool) -> Ops:
-    """Copies somebody's ops folder, its homeserver replaced by the demo's, and its programs by a printer unless `real`."""
+    """Copies somebody's ops folder, its homeserver replaced by the demo's, and its programs by a printer unless `real`.
+
+    Says what was left out. The folder itself is read and nothing else.
+    """
     if not (source / "quarterdeck.toml").is_file():
         raise Problem(f"looked for quarterdeck.toml in {source} and found none: is it an ops folder?")
+    name = Ops(source).server_name
+    if not name:
+        raise Problem(f"looked for `name` of [homeserver] in {source}/quarterdeck.toml and found none: write it there, the demo passes over the environment")
     copy = state / "own" / "ops"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".git"))
-    name = Ops(source).server_name
     for path in copy.rglob("*"):
         if path.suffix in (".toml", ".cedar") and path.is_file():
             path.write_text(_rename(path.read_text(), name, place.server_name))
-    settings = Ops(copy).settings
+    own = Ops(copy).settings
+    settings = {key: own[key] for key in KEPT if key in own}
+    names = {key: own["homeserver"][key] for key in ("bot", "alias_prefix") if key in own["homeserver"]}
     settings["listen"] = place.listen
     settings["state"] = str(state / "own" / "spool")
-    settings.setdefault("homeserver", {}).update(url=place.homeserver_url, name=place.server_name, registration="../registration.yaml")
-    settings.pop("database", None)
+    settings["homeserver"] = {**names, "url": place.homeserver_url, "name": place.server_name, "registration": "../registration.yaml"}
+    if real and "secrets" in own:
+        settings["secrets"] = _in_place(own["secrets"], source)
+    left_out = sorted(set(own) - set(settings) - {"instance", "database"})
+    if left_out:
+        say(f"  left out of quarterdeck.toml: {', '.join(left_out)}")
     (copy / "quarterdeck.toml").write_text(toml.dumps(settings))
     if not real:
-        printer = _printer(state / "own")
-        for path in (copy / "commands").glob("*.toml"):
-            path.write_text(toml.dumps(_only_print(tomllib.loads(path.read_text()), printer)))
-        for path in (copy / "secrets").glob("*"):
-            path.unlink()
+        _disarm(copy, _printer(state / "own"))
     return Ops(copy)
+
+
+def _in_place(secrets: dict[str, Any], source: Path) -> dict[str, Any]:
+    """[secrets] as the folder itself means it: its identity is relative to there."""
+    if "identity" in secrets:
+        secrets["identity"] = str(source / secrets["identity"])
+    return secrets
+
+
+def _disarm(copy: Path, printer: Path) -> None:
+    """Takes out of a copied folder whatever could reach a real system."""
+    commands = [path for path in sorted((copy / "commands").glob("*.toml")) if _only_print(path, printer)]
+    if commands:
+        say(f"  {len(commands)} commands only print what they would run; --real runs it")
+    for path in sorted((copy / "endpoints").glob("*")):
+        if path.suffix == ".toml":
+            say(f"  the endpoint {path.stem} is not asked: of its methods there are those that a file of commands/ names")
+            endpoint = tomllib.loads(path.read_text())
+            # Its tags and its first word stay known to rooms and rules. Nothing listens there, and no key is at hand.
+            path.write_text(toml.dumps({**endpoint, "url": f"http://{NOWHERE}/", "private": True, "methods": "declared", "refresh": "1d"}))
+        else:
+            path.unlink()
+    secrets = sorted((copy / "secrets").glob("*"))
+    for path in secrets:
+        path.unlink()
+        path.with_suffix(".toml").write_text('environment = "A_SECRET_THAT_THE_DEMO_LEFT_OUT"\n')
+    if secrets:
+        say(f"  left out of secrets/: {', '.join(path.stem for path in secrets)}")
+
+
+NOWHERE = "127.0.0.1:9"
+"""The port of `discard`, on which nothing listens."""
 
 
 def _rename(text: str, old: str, new: str) -> str:
@@ -160,15 +204,31 @@ def _rename(text: str, old: str, new: str) -> str:
     return re.sub(rf'((?<=["\'\s])[@#!][^:"\'\s]+:){whole}(?![\w.:-])', rf"\g<1>{new}", text)
 
 
-def _only_print(command: dict[str, Any], printer: Path) -> dict[str, Any]:
+def _only_print(path: Path, printer: Path) -> bool:
+    """Replaces what a command runs by the printer of it; whether there was something to replace."""
+    command = tomllib.loads(path.read_text())
     run = command.get("run")
-    if isinstance(run, dict) and run.get("executor", "process") != "builtin":
-        what = str(run.get("program", f"executor {run.get('executor')}"))
-        command["run"] = {"executor": "process", "program": str(printer), "arguments": [what, *run.get("arguments", [])]}
-        for kept in ("timeout", "lock", "idempotent"):
-            if kept in run:
-                command["run"][kept] = run[kept]
-    return command
+    if not isinstance(run, dict) or run.get("executor", "process") == "builtin":
+        return False
+    kept = {key: run[key] for key in ("timeout", "lock", "on_busy", "idempotent") if key in run}
+    # Nothing of theirs is in it: no environment, no credentials, no folder, no user, no host.
+    command["run"] = {"executor": "process", "program": str(printer), "arguments": _what(run), "sandbox": "none", **kept}
+    path.write_text(toml.dumps(command))
+    return True
+
+
+def _what(run: dict[str, Any]) -> list[str]:
+    """What a command runs, in the words that the printer shows; arguments of the command stay placeholders."""
+    match run.get("executor", "process"):
+        case "ssh":
+            on = ", ".join(str(host) for host in run.get("hosts", []))
+            return [f"on {on}", str(run.get("program")), *run.get("arguments", [])]
+        case "http":
+            return [f"{run.get('method')} {run.get('url')}", *(f"{key}={value}" for key, value in run.get("query", {}).items())]
+        case "chatops_rpc":
+            return [f"method {run.get('method')} of endpoint {run.get('endpoint')}"]
+        case _:
+            return [str(run.get("program")), *run.get("arguments", [])]
 
 
 def _printer(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,6 +42,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Door {
     listener: UnixListener,
     path: PathBuf,
+    /// Device and inode of our socket: another server's may stand at the path by now.
+    ours: (u64, u64),
 }
 
 /// Opens the door: the socket appears with its rights, in the place of one that an earlier life left.
@@ -60,8 +62,15 @@ pub fn open(declared: &LocalDoor) -> io::Result<Door> {
         0o600
     };
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
+    let ours = file_at(&fresh)?;
     std::fs::rename(&fresh, &path)?;
-    Ok(Door { listener, path })
+    Ok(Door { listener, path, ours })
+}
+
+/// Device and inode of what is at the path itself.
+fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn give_to(socket: &Path, name: &str) -> io::Result<()> {
@@ -73,8 +82,10 @@ fn give_to(socket: &Path, name: &str) -> io::Result<()> {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        // Where it is gone already there is nothing to do.
-        let _ = std::fs::remove_file(&self.path);
+        // Where it is gone already, or is another server's by now, there is nothing to do.
+        if file_at(&self.path).is_ok_and(|there| there == self.ours) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
