@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, path::PathBuf,
 
 use anyhow::Context as _;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use ruma::UserId;
 
 use super::{folder, logged};
 use crate::{
-    catalogue::{self, Ops},
+    catalogue::{self, Command, Ops},
     command,
-    model::{Clock as _, SystemClock},
+    model::{Clock as _, Invocation, SystemClock},
     policy::{Access, Rules},
 };
 
@@ -18,7 +19,8 @@ use crate::{
 /// A team's line is what somebody can do who is in that team alone; whoever is in several can do what any of them can,
 /// unless a rule forbids it to one. People whom a rule names have lines of their own. What is not listed is refused.
 /// Rules may look at the time and at arguments: the table holds for the time above it, and where arguments make a
-/// difference the answer that needs least is shown.
+/// difference the answer that needs least is shown. Every system and every choice is tried; of texts and numbers those of
+/// the commands' examples are, so a rule that looks at one wants an example of what it permits.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// The ops folder
@@ -47,7 +49,7 @@ impl Options {
             Some(at) => self.kept(at)?,
         };
         let at = self.at.unwrap_or_else(|| SystemClock.now());
-        let access = rules.access(&ops, at, &|command, user| command::samples(&ops, command, user));
+        let access = rules.access(&ops, at, &|command, user| tried(&ops, command, user));
         let rows: Vec<_> = access.into_iter().collect();
         let text = if self.csv { csv(&rows) } else { table(&rows) };
         let mut out = std::io::stdout().lock();
@@ -77,6 +79,10 @@ impl Options {
         let rules = Rules::compile_kept(&ops).map_err(|mistakes| super::told(told.as_ref(), &mistakes))?;
         Ok((ops, rules))
     }
+}
+
+fn tried(ops: &Ops, command: &Command, user: &UserId) -> Vec<Invocation> {
+    command::samples(ops, command, command::Asker { user, room: None })
 }
 
 /// A line for what is the same but for the system.
@@ -143,6 +149,94 @@ mod tests {
             system: Some(system.to_owned()),
             needs: needs.iter().map(|&need| need.to_owned()).collect(),
         }
+    }
+
+    /// A folder with so many systems, each in staging and production, and these rules over its one command.
+    fn folder(systems: usize, rules: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("quarterdeck.toml", "[homeserver]\nurl = \"http://127.0.0.1:8008\"\nname = \"example.org\"\n");
+        write("teams/web.toml", "homeservers = [\"example.org\"]\nusers = [\"@bob:example.org\"]\n");
+        for number in 0..systems {
+            let system = "owner = \"web\"\nenvironments = [\"staging\", \"production\"]\n";
+            write(&format!("systems/s{number:03}.toml"), system);
+        }
+        write(
+            "rooms/deploy.toml",
+            "name = \"Deploy\"\npurpose = \"Releases\"\nteams = [\"web\"]\ncommands = [\"deploy\"]\n",
+        );
+        write(
+            "commands/deploy.toml",
+            r#"summary = "Deploys a version"
+effect = "change"
+subject = "{app}@{env}"
+examples = ["deploy s000 staging v1.4.2 fast"]
+[[argument]]
+name = "app"
+type = "system"
+[[argument]]
+name = "env"
+type = "choice"
+choices = ["staging", "production"]
+[[argument]]
+name = "version"
+type = "text"
+[[argument]]
+name = "how"
+type = "choice"
+choices = ["slowly", "fast"]
+[[argument]]
+name = "ticket"
+type = "text"
+required = false
+[run]
+executor = "process"
+program = "/opt/deploy"
+sandbox = "none"
+"#,
+        );
+        let reload =
+            r#"@id("reload") permit (principal in Team::"web", action == Action::"reload", resource);"#;
+        write("policies/all.cedar", &format!("{rules}\n{reload}\n"));
+        folder
+    }
+
+    fn rows(folder: &tempfile::TempDir) -> Vec<Access> {
+        let (ops, rules) = folder::read(folder.path()).unwrap();
+        let at = "2026-11-23T12:00:00Z".parse().unwrap();
+        rules.access(&ops, at, &|command, user| tried(&ops, command, user)).into_iter().collect()
+    }
+
+    #[test]
+    fn every_one_of_many_systems_has_its_line_also_under_a_rule_that_looks_at_a_text() {
+        let folder = folder(
+            150,
+            r#"@id("releases") permit (principal, action == Action::"deploy", resource)
+               when { context.arguments.version like "v*.*.*" };"#,
+        );
+        let rows = rows(&folder);
+        assert_eq!(rows.len(), 300, "{rows:?}");
+        assert!(rows.iter().all(|row| row.who == "web" && row.needs.is_empty()), "{rows:?}");
+    }
+
+    #[test]
+    fn the_answer_that_needs_least_is_the_one_that_needs_the_fewest_people() {
+        let folder = folder(
+            1,
+            r#"@id("all") permit (principal, action == Action::"deploy", resource);
+               @id("slowly") @says("Slowly needs three.") @remedy("approval") @by("web") @count("3")
+               forbid (principal, action == Action::"deploy", resource)
+               when { context.arguments.how == "slowly" } unless { context.approvals.web >= 3 };
+               @id("fast") @says("Fast needs one.") @remedy("approval") @by("web") @count("1")
+               forbid (principal, action == Action::"deploy", resource)
+               when { context.arguments.how == "fast" } unless { context.approvals.web >= 1 };"#,
+        );
+        let needs: Vec<_> = rows(&folder).into_iter().map(|row| row.needs).collect();
+        assert_eq!(needs, [["1 of web"], ["1 of web"]]);
     }
 
     #[test]

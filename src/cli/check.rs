@@ -94,6 +94,14 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
             "",
         ));
     }
+    if rehearsal.is_empty() && !rules.is_empty() {
+        let rules = counted(rules.len(), "rule");
+        notes.push(note(
+            "policies/tests".to_owned(),
+            format!("no rule test holds {rules}: a mistake in one would go unnoticed"),
+            "Write cases of who may what: docs/rules.md, \"From a sentence to a rule to its test\".",
+        ));
+    }
     if !rehearsal.is_empty() {
         for id in rehearsal.unreached() {
             let place = rules.place(&id).unwrap_or_default();

@@ -70,7 +70,9 @@ impl Replay {
             let query = format!("rules replay since {since} under rules {}", rules.digest());
             logged::record(&storage, query).await?;
             let mut out = std::io::stdout().lock();
-            let (mut decided, mut changed, mut unread, mut place) = (0, 0, 0, 0);
+            let (mut decided, mut unread, mut place) = (0, 0, 0);
+            // What is approved is decided when it is and when it starts: one difference, told once.
+            let mut changed = BTreeSet::new();
             loop {
                 let page = storage.decisions(since, place, PAGE).await?;
                 let Some(last) = page.last() else { break };
@@ -80,8 +82,10 @@ impl Replay {
                         Ok(None) => decided += 1,
                         Ok(Some(line)) => {
                             decided += 1;
-                            changed += 1;
-                            writeln!(out, "{line}")?;
+                            if !changed.contains(&(kept.number, line.clone())) {
+                                writeln!(out, "{line}")?;
+                                changed.insert((kept.number, line));
+                            }
                         }
                         Err(error) => {
                             unread += 1;
@@ -91,7 +95,7 @@ impl Replay {
                 }
             }
             storage.close().await;
-            writeln!(out, "{}", summary(&self.folder, &self.since, decided, changed, unread))?;
+            writeln!(out, "{}", summary(&self.folder, &self.since, decided, changed.len(), unread))?;
             Ok(ExitCode::SUCCESS)
         })
     }

@@ -34,7 +34,7 @@ pub use parse::{Parsed, parse};
 pub use pills::{Pill, Target};
 pub use recognise::{Line, Recognised, recognise};
 pub use rpc::{RpcCall, rpc_call};
-pub use samples::samples;
+pub use samples::{Asker, samples, values};
 pub use spell::{say, usage};
 pub use ssh::{SshCommand, quoted_for_a_shell, ssh_command};
 pub use structured::Structured;

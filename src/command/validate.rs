@@ -177,7 +177,7 @@ pub(super) fn line_of(ops: &Ops, file: &str, text: &str) -> Option<usize> {
 }
 
 /// A room that lists every command: lines of the folder belong to no room of their own.
-fn everywhere(ops: &Ops) -> Option<Room> {
+pub(super) fn everywhere(ops: &Ops) -> Option<Room> {
     let alias: OwnedRoomAliasId = format!("#everywhere:{}", ops.settings.server_name).try_into().ok()?;
     Some(Room {
         key: "everywhere".to_owned(),

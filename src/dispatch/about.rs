@@ -117,6 +117,8 @@ pub async fn process(
         Found::Nowhere => return asked.refuse(work, No::plain("nowhere", Some(said::nowhere(number)))).await,
     };
     let mut other = docket.asked(asked.house, asked.in_force, asked.room);
+    // In its own thread the answer is the line about it; elsewhere both are said.
+    let elsewhere = thread.is_none() || thread != docket.request.thread_root;
     let word = Word {
         by: asked.sender,
         standing: asked.standing,
@@ -125,7 +127,8 @@ pub async fn process(
         late: false,
         said: Some(invocation),
         seen: match said_here.rest.replace(' ', "").to_lowercase() {
-            none if none.is_empty() => Seen::Unsaid,
+            none if none.is_empty() && elsewhere => Seen::Unsaid,
+            none if none.is_empty() => Seen::InThread,
             digits => Seen::Digits(digits),
         },
     };
@@ -149,8 +152,6 @@ pub async fn process(
             Decision::Waits(_) => Heard::Silent("rules"),
         },
     };
-    // In its own thread the answer is the line about it; elsewhere both are said.
-    let elsewhere = thread.is_none() || thread != docket.request.thread_root;
     match heard {
         Heard::Counts(Some(permit), message) => {
             if elsewhere && matches!(verb, Verb::Approve | Verb::Confirm) {

@@ -44,10 +44,13 @@ pub(super) async fn adoption(
         }
     }
     reads(asked, work, "what was noted as done outside".to_owned());
+    let known = asked.in_sight(now);
     let lines: Vec<Vec<Span>> = weeks
         .iter()
         .rev()
         .filter(|((_, of), _)| system.is_none_or(|system| system == of))
+        // Of a system that is declared no more everybody may know that there was one of that name: nobody may act upon it.
+        .filter(|((_, of), _)| known.systems.contains_key(of) || !asked.in_force.ops.systems.contains_key(of))
         .map(|((week, system), counts)| {
             vec![Span::strong(system.as_str()), Span::text(format!(" · {}", of_week(*week, *counts)))]
         })

@@ -3,15 +3,18 @@
 //! Whether it counts is decided by the rules and by who is in the room, never by how it was said: a reaction and a
 //! command come here with the same word. Each that counts leads to a whole new decision.
 
+use ruma::UserId;
+
 use super::{
     dispatcher::House,
     docket::{Docket, Word},
     elevation,
     pipeline::Asked,
-    said_of_waiting as said,
+    said_of_queue, said_of_waiting as said,
     waiting::Begin,
 };
 use crate::{
+    command,
     model::{Digest, Message, State},
     policy::{Decision, Permit, Refusal, Wait},
     storage::{Approval, Error, Membership, Work},
@@ -123,7 +126,8 @@ async fn weigh(
     let message = match after {
         Decision::Permitted(start) => {
             asked.let_start(work, start, command, invocation).await?;
-            said::approved(word.by)
+            let lock = command::lock(command, invocation);
+            asked.says_approved(work, word.by, lock.as_deref()).await?
         }
         Decision::Waits(wait) => said::approved_by_one_of(word.by, &wait),
         Decision::Refused(refusal) => {
@@ -135,6 +139,26 @@ async fn weigh(
     };
     let message = elevation::says_elevation_of(word.by, message, &word.standing.elevated);
     Ok(Heard::Counts(Some(permit), message))
+}
+
+impl Asked<'_> {
+    /// What is said of the last approval: that it runs, or that somebody else has what it needs.
+    async fn says_approved(
+        &self,
+        work: &mut Work,
+        by: &UserId,
+        lock: Option<&str>,
+    ) -> Result<Message, Error> {
+        if let Some(lock) = lock {
+            let ahead = work.ahead(self.number, &self.address.room, lock).await?;
+            if ahead.is_held {
+                let prefix = &self.in_force.ops.settings.prefix;
+                let waits = said_of_queue::queued(prefix, self.number, lock, &ahead);
+                return Ok(said::approved_and_waits(by).followed_by(waits));
+            }
+        }
+        Ok(said::approved(by))
+    }
 }
 
 /// Why somebody cannot approve this, whatever the rules say.

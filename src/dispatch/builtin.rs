@@ -137,7 +137,7 @@ async fn answer(
         "status" => status(asked, work, row, text("system")).await,
         "why" => Ok(explain::why(asked, work, invocation)),
         "can" => explain::can(asked, work, invocation).await,
-        "rules" => Ok(explain::rules(asked, text("id"))),
+        "rules" => Ok(explain::rules(asked, work.now(), text("id"))),
         other => Ok(Message::marked(StateMark::Failed).line([Span::text(format!(
             "`{other}` is built in, but nothing answers it. Tell the developers."
         ))])),

@@ -103,7 +103,9 @@ pub enum Seen {
     Round(i32),
     /// These digits of a digest.
     Digits(String),
-    /// They do not say.
+    /// They spoke in its thread, where the newest stands, and do not say.
+    InThread,
+    /// They do not say, and spoke elsewhere.
     Unsaid,
 }
 
@@ -114,8 +116,8 @@ impl Seen {
             Self::Round(round) => Some(*round == waiting.round),
             Self::Digits(digits) => Some(digits.len() >= 4 && waiting.digest.to_string().starts_with(digits)),
             // There has been one version, so that is the one they saw.
-            Self::Unsaid if waiting.round == 1 => Some(true),
-            Self::Unsaid => None,
+            Self::InThread if waiting.round == 1 => Some(true),
+            Self::InThread | Self::Unsaid => None,
         }
     }
 }

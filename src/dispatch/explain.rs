@@ -19,7 +19,8 @@ pub fn why(asked: &Asked<'_>, work: &Work, invocation: &Invocation) -> Message {
         Err(message) => return message,
     };
     let by = (asked.sender, asked.standing);
-    let explanation = asked.in_force.explain(asked.room, by, Action::Run(&parsed), work.now());
+    let mut explanation = asked.in_force.explain(asked.room, by, Action::Run(&parsed), work.now());
+    leave_out(asked, work.now(), &mut explanation);
     asked.says_elevation(in_words(None, &parsed, &explanation))
 }
 
@@ -38,15 +39,30 @@ pub async fn can(asked: &Asked<'_>, work: &mut Work, invocation: &Invocation) ->
             Span::text(" is not in this room, and can do nothing here."),
         ]));
     };
-    let explanation = asked.in_force.explain(asked.room, (user, &standing), Action::Run(&parsed), work.now());
+    let by = (&**user, &standing);
+    let mut explanation = asked.in_force.explain(asked.room, by, Action::Run(&parsed), work.now());
+    leave_out(asked, work.now(), &mut explanation);
     let message = in_words(Some(user), &parsed, &explanation);
     Ok(elevation::says_elevation_of(user, message, &standing.elevated))
 }
 
-/// `!rules`: the rules about what can be done here; `!rules ID`: one of them, as it is written.
-pub fn rules(asked: &Asked<'_>, id: Option<&str>) -> Message {
+/// Takes out the rules that would permit it to others and name what the asker may not know of. Those that made the verdict
+/// stay: whoever may ask learns what decided.
+fn leave_out(asked: &Asked<'_>, now: Timestamp, explanation: &mut Explanation) {
+    if !explanation.elsewhere.is_empty() {
+        let known = asked.in_sight(now);
+        explanation.elsewhere.retain(|told| asked.in_force.rules.is_known(&told.id, &known));
+    }
+}
+
+/// `!rules`: the rules about what can be done here; `!rules ID`: one of them, as it is written. Those that name systems,
+/// rooms or commands that the asker may not know of are counted, and not shown.
+pub fn rules(asked: &Asked<'_>, now: Timestamp, id: Option<&str>) -> Message {
     let rules = &asked.in_force.rules;
-    let here = rules.about(&asked.room.commands);
+    let mut here = rules.about(&asked.room.commands);
+    let all = here.len();
+    let known = asked.in_sight(now);
+    here.retain(|told| rules.is_known(&told.id, &known));
     if let Some(id) = id {
         // A rule that is about nothing in this room is none of its business.
         let code =
@@ -64,14 +80,18 @@ pub fn rules(asked: &Asked<'_>, id: Option<&str>) -> Message {
         };
     }
     let version = [
-        Span::text(format!(
-            "{} of {} rules are about what can be done here · version ",
-            here.len(),
-            rules.len()
-        )),
+        Span::text(format!("{all} of {} rules are about what can be done here · version ", rules.len())),
         Span::code(rules.digest().short()),
     ];
-    let message = Message::plain().line(version).list(here.iter().map(told).collect());
+    let mut message = Message::plain().line(version).list(here.iter().map(told).collect());
+    let others = all - here.len();
+    if others > 0 {
+        let words = match others {
+            1 => "1 more names what you cannot act upon here, and is not shown.".to_owned(),
+            _ => format!("{others} more name what you cannot act upon here, and are not shown."),
+        };
+        message = message.line([Span::text(words)]);
+    }
     message.line([
         Span::text("What nothing permits is refused. One as it is written: "),
         Span::code(format!("{}rules NAME", asked.in_force.ops.settings.prefix)),

@@ -1,11 +1,9 @@
 //! What somebody may run at all, for the marks in `!help`.
 //!
 //! The rules decide invocations, not commands. So a command counts as somebody's own if they permit at
-//! least one invocation of it: each choice and each system is tried, and one value of what has too many
-//! to try. A rule that speaks of such a value can make the mark too hopeful or too shy; the decision
-//! itself is made when the command is sent, and never from a mark.
-
-use std::collections::BTreeMap;
+//! least one invocation of it: each choice and each system is tried, and of what has too many values those
+//! of its examples. A rule that speaks of another value can make the mark too shy; the decision itself is
+//! made when the command is sent, and never from a mark.
 
 use super::{about::Verb, pipeline::Asked};
 use crate::{
@@ -15,8 +13,9 @@ use crate::{
     policy::Decision,
 };
 
-/// How many invocations of a command are tried.
-const MOST: usize = 128;
+/// How many invocations of a command are tried, for somebody who waits for help: a decision takes some 10 µs. The first of
+/// them are of every subject.
+const MOST: usize = 2_000;
 
 impl Asked<'_> {
     /// What this command is to the sender here: theirs, if the rules permit at least one invocation of it.
@@ -25,29 +24,8 @@ impl Asked<'_> {
         if Verb::of(&command.name).is_some() {
             return May::Run;
         }
-        let mut tried: Vec<BTreeMap<String, Value>> = vec![BTreeMap::new()];
-        for argument in &command.arguments {
-            let values = self.samples(argument);
-            let mut longer = Vec::new();
-            for arguments in &tried {
-                if !argument.required && argument.default.is_none() {
-                    longer.push(arguments.clone());
-                }
-                for value in &values {
-                    let mut arguments = arguments.clone();
-                    arguments.insert(argument.name.clone(), value.clone());
-                    longer.push(arguments);
-                }
-            }
-            longer.truncate(MOST);
-            tried = longer;
-        }
         let mut may = May::Not;
-        for arguments in tried {
-            let mut invocation =
-                Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
-            invocation.subject =
-                command.subject.as_deref().and_then(|subject| command::fill(subject, &invocation));
+        for invocation in command::samples(&self.in_force.ops, command, self.asker()).into_iter().take(MOST) {
             match self.decide(&invocation, now) {
                 Decision::Permitted(_) => return May::Run,
                 Decision::Waits(_) => may = May::WithApproval,
@@ -55,6 +33,10 @@ impl Asked<'_> {
             }
         }
         may
+    }
+
+    fn asker(&self) -> command::Asker<'_> {
+        command::Asker { user: self.sender, room: Some(&self.address.room) }
     }
 
     /// The nearest thing that the rules do permit: the same invocation with one choice made otherwise.
@@ -88,23 +70,6 @@ impl Asked<'_> {
 
     /// The values of an argument that are tried.
     pub(super) fn samples(&self, argument: &Argument) -> Vec<Value> {
-        self.samples_of(&argument.kind, argument.default.as_ref())
-    }
-
-    fn samples_of(&self, kind: &ArgumentType, default: Option<&Value>) -> Vec<Value> {
-        match kind {
-            ArgumentType::Choice(choices) => choices.iter().cloned().map(Value::Choice).collect(),
-            ArgumentType::System => self.in_force.ops.systems.keys().cloned().map(Value::System).collect(),
-            ArgumentType::Boolean => vec![Value::Boolean(false), Value::Boolean(true)],
-            _ if default.is_some() => default.into_iter().cloned().collect(),
-            ArgumentType::Text { .. } => vec![Value::Text("x".to_owned())],
-            ArgumentType::Integer { min, .. } => vec![Value::Integer(*min)],
-            ArgumentType::Duration { min, .. } => vec![Value::Duration(*min)],
-            ArgumentType::User => vec![Value::User(self.sender.to_owned())],
-            ArgumentType::Room => vec![Value::Room(self.address.room.clone())],
-            ArgumentType::List { items, .. } => {
-                self.samples_of(items, None).into_iter().map(|value| Value::List(vec![value])).collect()
-            }
-        }
+        command::values(&self.in_force.ops, argument, self.asker())
     }
 }

@@ -254,6 +254,11 @@ pub fn approved(by: &UserId) -> Message {
     Message::plain().line([Span::text("Approved by "), Span::strong(by.as_str()), Span::text(". Running.")])
 }
 
+/// An approval was counted and is the last, and it has to wait for something else.
+pub fn approved_and_waits(by: &UserId) -> Message {
+    Message::plain().line([Span::text("Approved by "), Span::strong(by.as_str()), Span::text(".")])
+}
+
 /// An approval was counted, and others are missing.
 pub fn approved_by_one_of(by: &UserId, wait: &Wait) -> Message {
     let mut line = vec![

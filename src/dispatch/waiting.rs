@@ -239,7 +239,7 @@ impl House {
 
 impl Message {
     /// The same message with another after it.
-    fn followed_by(mut self, other: Self) -> Self {
+    pub(super) fn followed_by(mut self, other: Self) -> Self {
         self.mark = other.mark.or(self.mark);
         self.blocks.extend(other.blocks);
         self

@@ -50,7 +50,7 @@ impl Rules {
                             ..Question::new(&somebody, 0, &room.key, now, action)
                         };
                         let needs = match self.decide(&question) {
-                            Decision::Permitted(_) => Vec::new(),
+                            Decision::Permitted(_) => Needs::default(),
                             Decision::Waits(wait) => needs(&wait),
                             Decision::Refused(_) => continue,
                         };
@@ -58,7 +58,7 @@ impl Rules {
                         let least = found
                             .entry((who.clone(), command.name.clone(), subject))
                             .or_insert_with(|| needs.clone());
-                        if needs.len() < least.len() {
+                        if needs.weight() < least.weight() {
                             *least = needs;
                         }
                     }
@@ -73,7 +73,7 @@ impl Rules {
                 },
                 None => (None, None),
             };
-            Access { who, command, environment, system, needs }
+            Access { who, command, environment, system, needs: needs.in_words() }
         });
         told.collect()
     }
@@ -116,23 +116,34 @@ fn is_for(room: &Room, command: &Command, team: Option<&str>) -> bool {
     comes_in && room.commands.contains(&command.name)
 }
 
-fn needs(wait: &Wait) -> Vec<String> {
-    let approvals = wait.needs.iter().flat_map(|need| &need.of).map(|of| (of.team.clone(), of.count));
-    let mut most: BTreeMap<String, i64> = BTreeMap::new();
-    for (team, count) in approvals {
-        let so_far = most.entry(team).or_default();
-        *so_far = count.max(*so_far);
+/// What a request waits for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Needs {
+    /// How many of which team.
+    of: BTreeMap<String, i64>,
+    /// Whether the requester confirms it.
+    confirms: bool,
+}
+
+impl Needs {
+    /// How many people have to do something, then how many kinds of people.
+    fn weight(&self) -> (i64, usize) {
+        (self.of.values().sum::<i64>() + i64::from(self.confirms), self.of.len())
     }
-    let mut needs: Vec<_> = most
-        .into_iter()
-        .map(
-            |(team, count)| {
-                if team == "total" { format!("{count} others") } else { format!("{count} of {team}") }
-            },
-        )
-        .collect();
-    if !wait.confirm.is_empty() {
-        needs.push("confirmation".to_owned());
+
+    fn in_words(self) -> Vec<String> {
+        let of = self.of.into_iter().map(|(team, count)| {
+            if team == "total" { format!("{count} others") } else { format!("{count} of {team}") }
+        });
+        of.chain(self.confirms.then(|| "confirmation".to_owned())).collect()
+    }
+}
+
+fn needs(wait: &Wait) -> Needs {
+    let mut needs = Needs { confirms: !wait.confirm.is_empty(), ..Needs::default() };
+    for of in wait.needs.iter().flat_map(|need| &need.of) {
+        let so_far = needs.of.entry(of.team.clone()).or_default();
+        *so_far = of.count.max(*so_far);
     }
     needs
 }

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use cedar_policy::{Authorizer, PolicyId};
 
-use super::{Decision, Need, Question, Rules, Why, scope::Scope};
-use crate::model::Digest;
+use super::{
+    Decision, Need, Question, Rules, Why,
+    names::{ACTION, ROOM, SYSTEM},
+    scope::Scope,
+};
+use crate::{catalogue::Ops, model::Digest};
 
 /// What the rules say about a question, at length. It is for people, and no leave to do anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +127,25 @@ impl Rules {
             self.known.keys().filter(|id| here(id)).map(|id| self.tell(id.clone())).collect();
         told.sort_by(|a, b| (&a.place, &a.id).cmp(&(&b.place, &b.id)));
         told
+    }
+
+    /// Whether a rule names only systems, rooms and commands that this folder declares: what else it says of others is for
+    /// those who may know of them.
+    pub fn is_known(&self, id: &str, ops: &Ops) -> bool {
+        let Some(policy) = self.policies.policy(&PolicyId::new(id)) else { return false };
+        policy.entity_literals().iter().all(|uid| {
+            let (kind, name) = (uid.type_name(), uid.id().unescaped());
+            if *kind == *SYSTEM {
+                let system = name.split_once('@').map_or(name, |(system, _)| system);
+                ops.systems.contains_key(system)
+            } else if *kind == *ROOM {
+                ops.rooms.contains_key(name)
+            } else if *kind == *ACTION && self.effects.contains_key(name) {
+                ops.commands.contains_key(name)
+            } else {
+                true
+            }
+        })
     }
 
     /// A rule as it is written.

@@ -19,6 +19,8 @@ pub struct Ahead {
     pub holder: Option<RequestNumber>,
     /// How many wait for it longer.
     pub before: i64,
+    /// Whether anybody has it.
+    pub is_held: bool,
 }
 
 /// A limit that is reached.
@@ -58,7 +60,8 @@ impl Work {
             r#"SELECT (SELECT r.number FROM locks l JOIN requests r ON r.number = l.request
                        WHERE l.name = $2 AND r.room_id = $3) AS holder,
                       (SELECT count(*) FROM requests WHERE state = 'queued' AND ended_at IS NULL
-                                                       AND lock = $2 AND number < $1) AS "before!""#,
+                                                       AND lock = $2 AND number < $1) AS "before!",
+                      EXISTS (SELECT 1 FROM locks WHERE name = $2) AS "held!""#,
             number.0,
             lock,
             room.as_str(),
@@ -66,7 +69,7 @@ impl Work {
         .fetch_one(self.tx()?)
         .await
         .doing("looking up who waits for a lock")?;
-        Ok(Ahead { holder: row.holder.map(RequestNumber), before: row.before })
+        Ok(Ahead { holder: row.holder.map(RequestNumber), before: row.before, is_held: row.held })
     }
 
     /// The limit that stands against a request's start, if one does. Where there are limits, no other request starts on

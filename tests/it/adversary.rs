@@ -149,6 +149,8 @@ async fn rules_that_change_between_the_approval_and_the_start_void_it() {
     let (command, prompt) = company.waits("!slow 0 guarded").await;
     company.react(&company.dave, &prompt, "✅").await;
     company.told(&command, "Approved by").await;
+    // It was approved, and what it needs is taken: that is said as well.
+    company.told(&command, "Waits until").await;
     assert_eq!(company.state(&command).await, "queued");
     company.reload(&format!("{RULES}\n// Another version.\n"), true).await;
     company.alice.outcome(&company.bot(), &holder).await;
@@ -162,6 +164,25 @@ async fn rules_that_change_between_the_approval_and_the_start_void_it() {
     company.react(&company.dave, &next, "✅").await;
     assert_eq!(company.ends(&command).await.state, "succeeded");
     assert_eq!(company.ops.counted("guarded begins"), 1);
+}
+
+#[tokio::test]
+async fn an_approval_is_taken_back_until_the_start_also_of_what_waits_for_its_lock() {
+    let company = Company::start().await;
+    let holder = company.alice.say(&company.room, "!slow 8 holder").await;
+    company.started("holder begins").await;
+    let (command, prompt) = company.waits("!slow 0 guarded").await;
+    let reaction = company.react(&company.dave, &prompt, "✅").await;
+    company.told(&command, "Waits until").await;
+    assert_eq!(company.state(&command).await, "queued");
+    company.dave.redact(&company.room, &reaction).await;
+    company.told(&command, "took the approval back").await;
+    assert_eq!(company.state(&command).await, "awaiting_approval");
+    company.alice.outcome(&company.bot(), &holder).await;
+    company.all_decided().await;
+    assert_eq!(company.ops.counted("guarded begins"), 0);
+    still_waits(&company, &command, &[]).await;
+    drop_it(&company, &prompt).await;
 }
 
 #[tokio::test]

@@ -266,6 +266,8 @@ async fn what_waits_shows_all_that_is_approved_and_runs_when_a_lead_says_yes() {
         "two-person-rule",
         "Changes in production need one approval by a lead who is not the requester.",
         " UTC",
+        "Can approve: ",
+        &*company.carol.id,
         "digest ",
         &format!("!approve {} ", number(&prompt)),
     ] {

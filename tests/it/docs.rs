@@ -150,6 +150,19 @@ pub fn read_all(folder: &Path, text: &mut String) {
 }
 
 #[test]
+fn the_rule_and_its_case_in_the_readme_are_the_examples() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let readme = read("README.md");
+    for (fence, file) in [
+        ("```cedar\n", "deploy/example/ops/policies/production.cedar"),
+        ("```toml\n", "deploy/example/ops/policies/tests/production.toml"),
+    ] {
+        let block = readme.split_once(fence).unwrap().1.split_once("```").unwrap().0;
+        assert!(read(file).contains(block), "{file} does not have\n{block}");
+    }
+}
+
+#[test]
 fn every_link_between_the_pages_leads_somewhere() {
     let mut pages = vec![root().join("README.md"), root().join("deploy/example/README.md")];
     pages.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));

@@ -274,7 +274,10 @@ async fn where_the_rules_permit_nothing_every_command_there_is_does_nothing_and_
         let line = match command.name.as_str() {
             // What it asks for must exist, which is looked at before the rules are asked.
             "elevate" => "!elevate dba 5m to look at it".to_owned(),
-            _ => format!("!{}", command::samples(&ops, command, bob).remove(0)),
+            _ => format!(
+                "!{}",
+                command::samples(&ops, command, command::Asker { user: bob, room: None }).remove(0)
+            ),
         };
         let said = company.bob.say(&company.room, &line).await;
         let answer: Answer = company.bob.outcome(&company.bot(), &said).await;

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
-use crate::harness::{Plan, World};
+use crate::{
+    approvals::digits,
+    harness::{Plan, World},
+};
 
 const RULES: &str = r#"
 @id("ask-for-dba")
@@ -159,7 +162,10 @@ async fn explanations_and_approvals_count_it_for_as_long_as_it_lasts() {
         can.contains(" may: ") && can.contains(&format!("{} is in dba for a while", world.bob.id)),
         "{can}"
     );
-    let approved = world.ask_as(&world.bob, &format!("!approve {number}")).await;
+    // Not in its thread the number alone does not say which prompt was read.
+    let unsaid = world.ask_as(&world.bob, &format!("!approve {number}")).await;
+    assert!(unsaid.body.contains("the 4 digits of the newest prompt"), "{}", unsaid.body);
+    let approved = world.ask_as(&world.bob, &format!("!approve {number} {}", digits(&prompt))).await;
     assert_eq!(approved.state, "succeeded", "{}", approved.body);
     assert!(approved.body.replace('*', "").contains("is in dba for a while"), "{}", approved.body);
     assert_eq!(last(&world, "approval.given").await["elevated"][0], "dba");
@@ -181,7 +187,8 @@ async fn an_approval_by_somebody_who_is_in_a_team_no_more_is_void() {
     let prompt = world.bob.answer_that(&world.bot(), &guarded, is_prompt).await;
     let number = prompt["content"]["org.quarterdeck.request"]["number"].clone();
     assert_eq!(world.ask_as(&world.bob, "!elevate dba 4s the index is broken").await.state, "succeeded");
-    assert_eq!(world.ask_as(&world.bob, &format!("!approve {number}")).await.state, "succeeded");
+    let approve = format!("!approve {number} {}", digits(&prompt));
+    assert_eq!(world.ask_as(&world.bob, &approve).await.state, "succeeded");
     assert_eq!(world.alice.outcome(&world.bot(), &first).await.state, "succeeded");
     world
         .alice

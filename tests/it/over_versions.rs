@@ -90,6 +90,7 @@ permit (principal in Team::\"ops\", action == Action::\"deploy\", resource in En
         "{differences}"
     );
     assert!(differences.contains("would be held back until somebody approves"), "{differences}");
+    assert_eq!(differences.matches("was permitted").count(), 1, "{differences}");
 
     // Nothing ran, and that the log was read is in the log.
     assert_eq!(company.ops.traced(), ["deploy web staging v1", "deploy web production v3"]);

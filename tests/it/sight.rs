@@ -30,6 +30,16 @@ teams    = ["web"]
 commands = ["rotate"]
 "#;
 
+/// Rules that name the system and the room that are not for everybody.
+const SECRETIVE: &str = r#"
+@id("sealed") @says("The safe is opened at work alone.")
+forbid (principal, action == Action::"restart", resource == System::"vault@production")
+when { context.time.hour < 7 };
+@id("night-of-the-safe") @says("Not from the room of the safe at night.")
+forbid (principal, action == Action::"restart", resource)
+when { context.room == Room::"keys" && context.time.hour < 7 };
+"#;
+
 /// alice and bob of the team `web`, and carol of the partner, whom the rules let change `api@staging` alone. A second room is
 /// the web team's own.
 async fn world() -> World {
@@ -42,6 +52,7 @@ async fn world() -> World {
     let deploy = ops.read("rooms/deploy.toml");
     ops.file("rooms/deploy.toml", &deploy.replace("commands = [", "commands = [\"restart\", "));
     ops.file("rooms/keys.toml", KEYS);
+    ops.file("policies/secretive.cedar", SECRETIVE);
     world.serve().await;
     world.gather().await;
     world.carol.as_ref().unwrap().join(&world.alias("deploy")).await;
@@ -72,6 +83,11 @@ async fn what_a_partner_mistypes_or_asks_about_reveals_no_system_and_no_room_of_
         "!status vaul",
         "!why restart vaul staging",
         "!why rotate api staging",
+        "!rules",
+        "!rules sealed",
+        "!rules night-of-the-safe",
+        "!why restart api production",
+        "!adoption",
     ] {
         let said = told(&world, carol, line).await;
         assert!(!said.contains("vault") && !said.contains("Where the keys are"), "{line}: {said}");
@@ -84,6 +100,9 @@ async fn what_a_partner_mistypes_or_asks_about_reveals_no_system_and_no_room_of_
     );
     assert!(told(&world, carol, "!help restart").await.contains("`!restart api staging`"));
     assert!(told(&world, carol, "!status").await.contains("api"));
+    let rules = told(&world, carol, "!rules").await;
+    assert!(rules.contains("2 more name what you cannot act upon here"), "{rules}");
+    assert!(!rules.contains("night-of-the-safe"), "{rules}");
     // Who types a name knows it: the rules answer.
     let said = told(&world, carol, "!restart vault staging").await;
     assert!(said.contains("Partners change api in staging only."), "{said}");
@@ -94,6 +113,9 @@ async fn who_may_know_of_a_system_and_a_room_is_helped_to_them() {
     let world = world().await;
     assert!(told(&world, &world.alice, "!restart vaul staging").await.contains("`!restart vault staging`"));
     assert!(told(&world, &world.bob, "!help restart").await.contains("vault"));
+    let rules = told(&world, &world.bob, "!rules").await;
+    assert!(rules.contains("sealed") && rules.contains("night-of-the-safe"), "{rules}");
+    assert!(told(&world, &world.bob, "!rules sealed").await.contains("vault"));
     // Forbidden is not unknown: he may change it in staging.
     assert!(told(&world, &world.bob, "!status").await.contains("vault"));
     let said = told(&world, &world.bob, "!rotate api staging").await;

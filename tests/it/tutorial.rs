@@ -177,6 +177,47 @@ fn check_tells_every_mistake_of_files_lines_and_rules_with_its_place() {
 }
 
 #[test]
+fn check_tells_whose_eyes_make_an_answer_private() {
+    let desk = Desk::new();
+    desk.run("cp -a deploy/example/ops my-ops").ends_with(0);
+    let told = "rooms/deploy.toml: note: those of team `partner` may not all read what is printed by";
+    desk.run("quarterdeck check my-ops").ends_with(0).says_nothing_of(told);
+    let rules = desk.path("my-ops/policies/reading.cedar");
+    let text = fs::read_to_string(&rules).unwrap();
+    let (before, after) = text.split_once("@id(\"output-for-partners\")").unwrap();
+    let after = after.split_once(';').unwrap().1;
+    fs::write(&rules, format!("{before}{after}")).unwrap();
+    fs::remove_dir_all(desk.path("my-ops/policies/tests")).unwrap();
+    let said = desk.run("quarterdeck check my-ops").ends_with(0);
+    said.says(told)
+        .says("`deploy`")
+        .says("It goes to who asks alone, and the room sees how it ended")
+        .says("rooms/status.toml: note: those who come in by the open door and those of team `partner` may not all read")
+        .says("policies/tests: note: no rule test holds 20 rules");
+}
+
+#[test]
+fn check_tells_which_case_fails_and_which_rule_no_case_would_miss() {
+    let desk = Desk::new();
+    desk.run("cp -a deploy/example/ops my-ops").ends_with(0);
+    desk.run("quarterdeck check --mutate my-ops").ends_with(0).says_nothing_of("no rule test notices");
+    let cases = desk.path("my-ops/policies/tests/production.toml");
+    let text = fs::read_to_string(&cases).unwrap();
+    let (before, after) = text.split_once("[[test]]\nname   = \"A release in production waits").unwrap();
+    let rest = after.split_once("[[test]]\nname   = \"Another lead").unwrap().1;
+    fs::write(&cases, format!("{before}[[test]]\nname   = \"Another lead{rest}")).unwrap();
+    desk.run("quarterdeck check --mutate my-ops")
+        .ends_with(1)
+        .says("policies/production.cedar:")
+        .says("no rule test notices when `two-person-rule` is");
+    fs::write(&cases, text.replacen("waits_for = [\"leads\"]", "waits_for = [\"web\"]", 1)).unwrap();
+    desk.run("quarterdeck check my-ops")
+        .ends_with(1)
+        .says("policies/tests/production.toml:28")
+        .says("A release in production waits for another lead");
+}
+
+#[test]
 fn a_line_is_tried_without_running_anything() {
     let desk = Desk::new();
     let attempt = |line: &str, who: &str| {

@@ -197,3 +197,18 @@ fn what_is_most_likely_not_meant_is_a_warning() {
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].starts_with("commands/backup.toml: no room lists it. "), "{warnings:?}");
 }
+
+#[test]
+fn each_subject_is_tried_plain_before_any_is_tried_otherwise() {
+    let ops = ops();
+    let asker = Asker { user: bot(), room: None };
+    let tried = samples(&ops, &ops.commands["deploy"], asker);
+    let subjects: Vec<_> = tried.iter().filter_map(|it| it.subject.as_deref()).collect();
+    let all = ["db@staging", "db@production", "web@staging", "web@production"];
+    assert_eq!(subjects, [all, all, all].concat());
+    // First as its example has it, then another text, then the other answer.
+    let of_db = |at: usize| tried[at * all.len()].to_string();
+    assert_eq!(of_db(0), "deploy --app db --dry-run false --env staging --version v1.4.2");
+    assert_eq!(of_db(1), "deploy --app db --dry-run false --env staging --version x");
+    assert_eq!(of_db(2), "deploy --app db --dry-run true --env staging --version v1.4.2");
+}
