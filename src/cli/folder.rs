@@ -23,13 +23,23 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn compiled(ops: Ops) -> Result<(Ops, Rules), Vec<Mistake>> {
-    let mut mistakes = command::validate(&ops);
-    let compiled = Rules::compile(&ops).and_then(|rules| {
-        let failed = rehearse(&ops, &rules).failures();
+    let rules = rules_of(&ops)?;
+    Ok((ops, rules))
+}
+
+/// The rules of a folder whose files were read, all its lines and rule tests tried: what `serve` demands at its start.
+///
+/// # Errors
+///
+/// Every mistake, and every rule test that fails.
+pub(super) fn rules_of(ops: &Ops) -> Result<Rules, Vec<Mistake>> {
+    let mut mistakes = command::validate(ops);
+    let compiled = Rules::compile(ops).and_then(|rules| {
+        let failed = rehearse(ops, &rules).failures();
         if failed.is_empty() { Ok(rules) } else { Err(failed) }
     });
     match compiled {
-        Ok(rules) if mistakes.is_empty() => Ok((ops, rules)),
+        Ok(rules) if mistakes.is_empty() => Ok(rules),
         compiled => {
             mistakes.extend(compiled.err().unwrap_or_default());
             mistakes.sort();

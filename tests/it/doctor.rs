@@ -63,6 +63,11 @@ impl Findings {
             .map(|finding| finding["part"].as_str().unwrap())
             .collect();
         assert!(broken.iter().all(|part| parts.contains(part)), "{:#}", self.whole);
+        // Whatever is broken is told with how to mend it.
+        let mended = |finding: &Value| {
+            finding["level"] != "fail" || !finding["mend"].as_str().unwrap_or_default().is_empty()
+        };
+        assert!(self.all().all(mended), "{:#}", self.whole);
     }
 
     #[track_caller]
@@ -195,6 +200,8 @@ async fn nothing_is_wrong_with_a_sound_installation() {
     let installation = Installation::new().await;
     installation.serve_well().await;
     installation.homeserver().ensure_bot("Quarterdeck").await.unwrap();
+    let room = installation.homeserver().create_room(create_room::Request::new()).await.unwrap();
+    installation.storage().bind_room("machines", &room).await.unwrap();
     let findings = installation.examine().await;
     findings.only(&[]);
     for part in [
@@ -228,6 +235,50 @@ async fn every_mistake_in_the_ops_folder_is_told() {
     assert_eq!(findings.status, 1);
     assert!(findings.all().filter(|finding| finding["part"] == "ops folder").count() > 1);
     findings.only(&["ops folder"]);
+}
+
+#[tokio::test]
+async fn a_rule_test_that_fails_is_told_as_serve_tells_it() {
+    let installation = Installation::new().await;
+    let name = &installation.lease.homeserver.name;
+    let case = format!(
+        "[[test]]\nwho = \"@alice:{name}\"\nroom = \"machines\"\nwhat = \"uptime\"\nanswer = \"refused\"\n"
+    );
+    fs::create_dir_all(installation.ops().join("policies/tests")).unwrap();
+    fs::write(installation.ops().join("policies/tests/wrong.toml"), case).unwrap();
+    let findings = installation.examine().await;
+    findings.only(&["ops folder"]);
+    assert!(findings.bad("fail", "ops folder").contains("policies/tests/wrong.toml"));
+}
+
+#[tokio::test]
+async fn an_example_that_is_no_line_of_its_command_is_told_as_serve_tells_it() {
+    let installation = Installation::new().await;
+    let file = installation.ops().join("commands/uptime.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("[run]", "examples = [\"uptime --nonsense 4\"]\n[run]")).unwrap();
+    let findings = installation.examine().await;
+    findings.only(&["ops folder"]);
+    assert!(findings.bad("fail", "ops folder").contains("nonsense"));
+}
+
+#[tokio::test]
+async fn that_encryption_cannot_be_seen_without_rooms_is_said_and_not_called_well() {
+    let installation = Installation::new().await;
+    installation.serve_well().await;
+    installation.homeserver().ensure_bot("Quarterdeck").await.unwrap();
+    assert!(installation.examine().await.bad("warn", "encryption").contains("not looked at"));
+}
+
+#[tokio::test]
+async fn a_homeserver_without_room_version_12_and_with_small_uploads_is_worth_a_look() {
+    let mut installation = Installation::new().await;
+    installation.url = older_homeserver(&installation.bot()).await;
+    let findings = installation.examine().await;
+    findings.only(&[]);
+    assert!(findings.bad("warn", "room version").contains("version 11"));
+    let uploads = findings.bad("warn", "uploads");
+    assert!(uploads.contains("up to 2 KiB") && uploads.contains("max_upload_size"), "{uploads}");
 }
 
 #[tokio::test]
@@ -388,6 +439,22 @@ async fn a_room_that_is_encrypted_is_told_with_the_way_out() {
     let findings = installation.examine().await;
     findings.only(&["encryption"]);
     assert!(findings.bad("fail", "encryption").contains("machines"));
+}
+
+/// A homeserver that knows us, without room version 12 and with room for small files: what the real one here is not.
+async fn older_homeserver(bot: &str) -> String {
+    let me = serde_json::json!({ "user_id": bot });
+    let offers = serde_json::json!({ "capabilities": { "m.room_versions": { "default": "11", "available": { "11": "stable" } } } });
+    let say = |answer: Value| get(move || async move { axum::Json(answer) });
+    let face = Router::new()
+        .route("/_matrix/client/versions", say(serde_json::json!({ "versions": ["v1.11"] })))
+        .route("/_matrix/client/v3/account/whoami", say(me))
+        .route("/_matrix/client/v3/capabilities", say(offers))
+        .route("/_matrix/client/v1/media/config", say(serde_json::json!({ "m.upload.size": 2048 })));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, face).await });
+    url
 }
 
 /// Something that answers the homeserver's first question so, at its address.

@@ -39,7 +39,7 @@ pub(super) async fn check(
         match Storage::connect(&url, &settings.instance, patient.clock.clone(), Arc::new(SystemRandom)) {
             Ok(storage) => storage,
             Err(error) => {
-                report.fail("database", error.to_string(), "");
+                report.fail("database", error.to_string(), ADDRESS);
                 return None;
             }
         };
@@ -59,7 +59,13 @@ async fn check_log(storage: &Storage, key: &LogKey, report: &mut Report) {
     };
     let key = match key {
         Ok(key) => key,
-        Err(error) => return report.fail("log", error, ""),
+        Err(error) => {
+            return report.fail(
+                "log",
+                error,
+                "Compare `[audit] origin` and `key` with those that this database began with.",
+            );
+        }
     };
     match storage.last_checkpoint().await {
         Ok(None) => report.ok("log", "nothing is signed yet"),
@@ -69,23 +75,26 @@ async fn check_log(storage: &Storage, key: &LogKey, report: &mut Report) {
                 report.fail("log", error.to_string(), "Put back the key that signed it, or the log's name.");
             }
         },
-        Err(error) => report.fail("log", error.to_string(), ""),
+        Err(error) => report.fail("log", error.to_string(), ADDRESS),
     }
+}
+
+/// Whether PostgreSQL is new enough, by its `server_version_num`.
+fn is_new_enough(version: u32, report: &mut Report) -> bool {
+    let shown = format!("PostgreSQL {}.{}", version / 10_000, version % 10_000);
+    let enough = version / 10_000 >= OLDEST;
+    if enough {
+        report.ok("database", format!("{shown} answers"));
+    } else {
+        report.fail("database", format!("{shown} is too old"), format!("Upgrade it to {OLDEST} or later."));
+    }
+    enough
 }
 
 async fn check_connected(storage: &Storage, report: &mut Report) -> Option<Vec<(String, OwnedRoomId)>> {
     match storage.server_version().await {
-        Ok(version) if version / 10_000 >= OLDEST => {
-            report.ok("database", format!("PostgreSQL {}.{} answers", version / 10_000, version % 10_000));
-        }
-        Ok(version) => {
-            report.fail(
-                "database",
-                format!("PostgreSQL {}.{} is too old", version / 10_000, version % 10_000),
-                format!("Upgrade it to {OLDEST} or later."),
-            );
-            return None;
-        }
+        Ok(version) if is_new_enough(version, report) => {}
+        Ok(_) => return None,
         Err(Error::Away { source, .. }) => {
             report.fail("database", format!("it cannot be reached: {source}"), ADDRESS);
             return None;
@@ -108,20 +117,40 @@ async fn check_connected(storage: &Storage, report: &mut Report) -> Option<Vec<(
         }
         Err(Error::NotReady(reasons)) => {
             for reason in reasons {
-                report.fail("database", reason, "");
+                report.fail(
+                    "database",
+                    reason,
+                    "docs/install.md has the two roles and `quarterdeck migrate`.",
+                );
             }
             return None;
         }
         Err(error) => {
-            report.fail("database", error.to_string(), "");
+            report.fail("database", error.to_string(), ADDRESS);
             return None;
         }
     }
     match storage.bound_rooms().await {
         Ok(rooms) => Some(rooms.into_iter().collect()),
         Err(error) => {
-            report.fail("database", error.to_string(), "");
+            report.fail("database", error.to_string(), ADDRESS);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_postgresql_of_before_the_oldest_is_told_with_what_to_do() {
+        let mut report = Report::default();
+        assert!(!is_new_enough(130_014, &mut report));
+        assert!(report.has_failed());
+        let lines = report.lines();
+        assert!(lines.contains("PostgreSQL 13.14 is too old") && lines.contains("14 or later"), "{lines}");
+        let mut report = Report::default();
+        assert!(is_new_enough(140_000, &mut report) && !report.has_failed());
     }
 }

@@ -43,7 +43,11 @@ pub(super) async fn check(
         match Homeserver::new(&settings.homeserver_url, settings.bot_user(), token, patient.clock.clone()) {
             Ok(homeserver) => homeserver,
             Err(error) => {
-                report.fail("homeserver", error.to_string(), "");
+                report.fail(
+                    "homeserver",
+                    error.to_string(),
+                    "Mend `url` of [homeserver] in quarterdeck.toml.",
+                );
                 return;
             }
         };
@@ -162,7 +166,11 @@ async fn check_identity(patient: &Patient, homeserver: &Homeserver, report: &mut
             Known::Not
         }
         Err(error) => {
-            report.fail("token", error.to_string(), "");
+            report.fail(
+                "token",
+                error.to_string(),
+                "Compare the as_token of both copies of the registration, and restart the homeserver: it reads its copy at its start.",
+            );
             Known::Not
         }
     }
@@ -201,7 +209,11 @@ async fn check_offers(patient: &Patient, homeserver: &Homeserver, report: &mut R
             format!("12 is not offered: rooms will be of version {default}, in which the creator's homeserver can back-date power levels"),
             "Upgrade the homeserver (Synapse 1.135 or later).",
         ),
-        Err(error) => report.fail("room version", error.to_string(), ""),
+        Err(error) => report.fail(
+            "room version",
+            error.to_string(),
+            "Ask again; if it stays so, look into the homeserver's log for what it made of the question.",
+        ),
     }
     let largest = patient.ops.commands.values().map(|command| command.run.kind.output() as u64);
     let needed = largest.max().unwrap_or_default();
@@ -218,7 +230,11 @@ async fn check_offers(patient: &Patient, homeserver: &Homeserver, report: &mut R
             ),
             "Raise max_upload_size of the homeserver, or lower `output` in the commands' limits.",
         ),
-        Err(error) => report.fail("uploads", error.to_string(), ""),
+        Err(error) => report.fail(
+            "uploads",
+            error.to_string(),
+            "Look whether the homeserver keeps media at all (Synapse: enable_media_repo): long output is uploaded.",
+        ),
     }
 }
 
@@ -242,9 +258,10 @@ async fn check_encryption(homeserver: &Homeserver, rooms: Vec<(String, OwnedRoom
     if looked_at > 0 {
         report.ok("encryption", format!("{looked_at} rooms were looked at and are not encrypted"));
     } else {
-        report.ok(
+        report.warn(
             "encryption",
-            "no rooms are there yet: whether the homeserver encrypts new rooms by default shows when `serve` makes them, and it says so",
+            "not looked at: no rooms are there yet, and whether the homeserver encrypts new ones by default shows on a room alone",
+            "See that Synapse's encryption_enabled_by_default_for_room_type is off, start `serve`, then run doctor again.",
         );
     }
 }

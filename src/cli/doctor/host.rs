@@ -135,7 +135,11 @@ fn check_secret(patient: &Patient, name: &str, source: &SecretSource, report: &m
             match (Secrets::of(&patient.ops).resolve(name), file) {
                 (Ok(_), Some(path)) => check_private("secrets", &path, "it holds or opens a secret", report),
                 (Ok(_), None) => {}
-                (Err(missing), _) => report.fail("secrets", missing.to_string(), ""),
+                (Err(missing), _) => report.fail(
+                    "secrets",
+                    missing.to_string(),
+                    "Put it where its file in secrets/ says, readable by the user that runs `serve`, and run doctor as that user.",
+                ),
             }
         }
     }
@@ -237,7 +241,11 @@ async fn check_start(patient: &Patient, folder: &Path, report: &mut Report) {
             );
         }
         Ending::NotStarted { reason } => {
-            report.fail("programs", format!("no child can be started: {reason}"), "");
+            report.fail(
+                "programs",
+                format!("no child can be started: {reason}"),
+                "Look at the limits of the user that runs `serve` (`ulimit -a`), and at what the unit or the container forbids.",
+            );
         }
         other => report.fail(
             "programs",
@@ -269,7 +277,12 @@ async fn check_sandbox(patient: &Patient, folder: &Path, report: &mut Report) {
             "No command asks for one so far; without `sandbox` in its file each new one does.",
         );
     } else {
-        report.fail("sandbox", format!("{words} (asked for by {asked} of the commands)"), "");
+        report.fail(
+            "sandbox",
+            format!("{words} (asked for by {asked} of the commands)"),
+            "Install bubblewrap, and let the user that runs `serve` make user namespaces; in a container see the head of deploy/compose.yaml. \
+             Or write `sandbox = \"none\"` into the files of these commands, which then have all that `serve` has.",
+        );
     }
 }
 

@@ -14,20 +14,19 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::Context;
 
 use self::report::Report;
-use super::audit::key;
+use super::{audit::key, folder};
 use crate::{
     appservice::Registration,
     audit::note::LogKey,
-    catalogue::{self, Ops, Warning},
+    catalogue::{self, Mistake, Ops, Warning},
     model::SystemClock,
-    policy::Rules,
 };
 
 /// What the command line gave.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// The ops folder
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", env = "QUARTERDECK_OPS", default_value = "ops")]
     ops: PathBuf,
     /// A file of NAME=VALUE lines that `serve` gets its environment from, as systemd's EnvironmentFile
     #[arg(long, value_name = "FILE")]
@@ -72,12 +71,7 @@ impl Options {
         let ops = match catalogue::load(&self.ops, &lookup) {
             Ok(ops) => ops,
             Err(mistakes) => {
-                for mistake in mistakes {
-                    let place = mistake
-                        .line
-                        .map_or_else(|| mistake.file.clone(), |line| format!("{}:{line}", mistake.file));
-                    report.fail("ops folder", format!("{place}: {}", mistake.what), mistake.mend);
-                }
+                tell(mistakes, report);
                 report.warn(
                     "everything else",
                     "was not looked at, because it stands in the ops folder",
@@ -98,11 +92,25 @@ impl Options {
     }
 }
 
-/// The folder was read; what its rules say is still to be compiled.
+/// What is wrong with the folder, each with its place.
+fn tell(mistakes: Vec<Mistake>, report: &mut Report) {
+    for mistake in mistakes {
+        let place =
+            mistake.line.map_or_else(|| mistake.file.clone(), |line| format!("{}:{line}", mistake.file));
+        let mend = if mistake.mend.is_empty() {
+            "`quarterdeck check` tells of it too; mend it, then run doctor again.".to_owned()
+        } else {
+            mistake.mend
+        };
+        report.fail("ops folder", format!("{place}: {}", mistake.what), mend);
+    }
+}
+
+/// The folder was read; its lines, rules and rule tests are looked at as at a start of `serve`.
 fn check_ops(ops: &Ops, report: &mut Report) {
-    match Rules::compile(ops) {
+    match folder::rules_of(ops) {
         Ok(rules) => {
-            for Warning(found) in rules.warnings() {
+            for Warning(found) in &folder::warnings(ops, &rules) {
                 report.warn("ops folder", format!("{}: {}", found.file, found.what), &found.mend);
             }
             report.ok(
@@ -118,11 +126,7 @@ fn check_ops(ops: &Ops, report: &mut Report) {
                 ),
             );
         }
-        Err(mistakes) => {
-            for mistake in mistakes {
-                report.fail("ops folder", format!("{}: {}", mistake.file, mistake.what), mistake.mend);
-            }
-        }
+        Err(mistakes) => tell(mistakes, report),
     }
 }
 
@@ -133,7 +137,11 @@ fn check_registration(patient: &Patient, report: &mut Report) -> Option<Registra
     let registration = match Registration::read(path, settings) {
         Ok(registration) => registration,
         Err(error) => {
-            report.fail("registration", error.to_string(), "");
+            report.fail(
+                "registration",
+                error.to_string(),
+                "`quarterdeck registration` writes one that fits; the homeserver gets a copy of the same file, and a restart.",
+            );
             return None;
         }
     };
@@ -166,7 +174,11 @@ fn check_log_key(patient: &Patient, report: &mut Report) -> Option<LogKey> {
             Some(key)
         }
         Err(error) => {
-            report.fail("log key", format!("{error:#}"), "");
+            report.fail(
+                "log key",
+                format!("{error:#}"),
+                "Where nothing was signed yet, `quarterdeck audit key` makes it; else put back the copy of your backup, readable by the user that runs `serve`.",
+            );
             None
         }
     }

@@ -46,7 +46,7 @@ impl Report {
         self.add(Level::Warn, part, what.into(), mend.into());
     }
 
-    /// Something does not work. Where `what` itself says how to mend it, `mend` is empty.
+    /// Something does not work, and how to mend it.
     pub(super) fn fail(&mut self, part: &'static str, what: impl Into<String>, mend: impl Into<String>) {
         self.add(Level::Fail, part, what.into(), mend.into());
     }
