@@ -27,7 +27,7 @@ def environment() -> dict[str, str]:
 
     `QUARTERDECK_AUDIT_KEY` and its like go before an ops folder: they would lead a demo to what the real server uses.
     """
-    kept = ("QUARTERDECK_LOG", "QUARTERDECK_TEST_STATE")
+    kept = ("QUARTERDECK_LOG", "QUARTERDECK_LOG_FORMAT", "QUARTERDECK_TEST_STATE")
 
     def stays(name: str) -> bool:
         ours = name.startswith("QUARTERDECK_") and name not in kept

@@ -33,7 +33,7 @@ pub struct Options {
     /// The ops folder
     #[arg(long, value_name = "FOLDER", env = "QUARTERDECK_OPS", default_value = "ops")]
     ops: PathBuf,
-    /// How logs are written
+    /// How logs are written to standard error; which, the environment says: QUARTERDECK_LOG=quarterdeck=debug,warn
     #[arg(long, value_enum, env = "QUARTERDECK_LOG_FORMAT", default_value_t)]
     log_format: telemetry::Format,
 }
@@ -45,7 +45,8 @@ impl Options {
     }
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
-        let metrics = web::count().context("starting to count")?;
+        let metrics = web::count()
+            .context("starting to count for /metrics: something in this process counts already")?;
         // From the first moment on, so that an early SIGHUP ends nothing.
         let hang_ups = signal(SignalKind::hangup())?;
         let settings = super::in_force(&self.ops)?.ops.settings;
@@ -85,7 +86,7 @@ impl Options {
         // Before anything is signed: what is signed on an old database would be a second history.
         collector.start().await.context("comparing the log with its witnesses")?;
         let sequencer = Sequencer::new(of_log, log_key);
-        sequencer.start().await.context("going on with the log")?;
+        sequencer.start().await.context("going on with the log: is the key that of this database? `quarterdeck audit verify` tells whether the log fits")?;
         let health = Arc::new(Health::default());
         let read: Reader = Arc::new(super::folder::listed);
         let versions = Versions::new(self.ops.clone(), read, settings.clone());

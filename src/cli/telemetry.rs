@@ -14,10 +14,19 @@ pub enum Format {
     Json,
 }
 
+/// What is written where nobody says otherwise.
+const USUAL: &str = "quarterdeck=info,warn";
+
 /// Begins to write logs. `QUARTERDECK_LOG` chooses what: `info`, `quarterdeck=debug,warn`, ...
 pub fn start(format: Format) {
-    let filter = EnvFilter::try_from_env("QUARTERDECK_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("quarterdeck=info,warn"));
+    let filter = EnvFilter::try_from_env("QUARTERDECK_LOG").unwrap_or_else(|error| {
+        if std::env::var_os("QUARTERDECK_LOG").is_some_and(|set| !set.is_empty()) {
+            eprintln!(
+                "quarterdeck: QUARTERDECK_LOG is passed over ({error}): write it as {USUAL} is written"
+            );
+        }
+        EnvFilter::new(USUAL)
+    });
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -40,7 +40,7 @@ pub struct Options {
     /// Where it listens; the address of its `add-checkpoint`
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8391")]
     listen: String,
-    /// How logs are written
+    /// How logs are written to standard error; which, the environment says: QUARTERDECK_LOG=quarterdeck=debug,warn
     #[arg(long, value_enum, env = "QUARTERDECK_LOG_FORMAT", default_value_t)]
     log_format: telemetry::Format,
 }

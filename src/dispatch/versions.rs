@@ -74,7 +74,9 @@ pub enum NotLoaded {
     )]
     NoRepository(String),
     /// No name of a branch, a tag or a commit.
-    #[error("`{0}` names no branch, tag or commit")]
+    #[error(
+        "`{0}` names no branch, tag or commit: write one of the repository's, such as `main` or a whole commit"
+    )]
     NoReference(String),
     /// It is not what was asked for or approved.
     #[error("the folder is not what it was: it has the digest {found} now, and {wanted} was asked for")]

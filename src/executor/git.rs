@@ -14,7 +14,9 @@ const SAID: usize = 600;
 
 /// What git could not do, in words.
 #[derive(Debug, thiserror::Error)]
-#[error("git could not {doing}: {said}")]
+#[error(
+    "git could not {doing}: {said}. Nothing changed. Try the same as the user that runs `serve`: it needs git, the address, and a key or a credential helper"
+)]
 pub struct GitError {
     /// What was tried.
     pub doing: &'static str,

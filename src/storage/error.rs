@@ -37,7 +37,9 @@ pub enum Error {
         found: String,
     },
     /// The table of transitions does not have this one.
-    #[error("no request goes from {from} to {to}: that is not in the table of transitions")]
+    #[error(
+        "no request goes from {from} to {to}, so nothing was changed. This is a mistake in Quarterdeck: please report it with the journal"
+    )]
     NoSuchTransition {
         /// From where.
         from: State,

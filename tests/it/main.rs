@@ -36,6 +36,7 @@ mod live;
 mod local_door;
 mod log_checked;
 mod log_tree;
+mod logs;
 mod lying_witness;
 mod outages;
 mod over_versions;

@@ -273,6 +273,11 @@ impl World {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
+    /// Starts `serve` with this in its environment, and waits until it is ready.
+    pub async fn serve_with(&mut self, environment: &[(&str, &str)]) {
+        self.launch(environment).ready().await;
+    }
+
     /// Starts `serve` so that it kills itself when it comes to `point`, and waits until it is ready.
     pub async fn serve_until(&mut self, point: Point) {
         self.launch(&[("QUARTERDECK_DIE_AT", point.name())]).ready().await;
