@@ -1,8 +1,10 @@
 //! `quarterdeck console --send --wait`: the same door as people use, for a CI job.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use crate::harness::{Person, World};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+use crate::harness::{Person, World, people::PATIENCE};
 
 fn console(world: &World, person: &Person, further: &[&str]) -> (i32, String, String) {
     let (alias, password) = (world.alias("deploy"), person.password());
@@ -79,4 +81,51 @@ async fn a_status_of_several_lines_is_waited_for_to_the_last_and_ends_with_the_w
     let (status, said, errors) = console(&world, &world.alice, &["--send", "!status api", "--wait"]);
     assert_eq!(status, 0, "{said}{errors}");
     assert!(said.contains("counted one") && said.contains("counted two"), "{said}");
+}
+
+#[tokio::test]
+async fn somebody_sits_in_a_room_reads_what_was_said_types_and_leaves() {
+    let world = World::start().await;
+    let before = world.bob.say(&world.room, "said before anybody sat down").await;
+    world.alice.until_seen(&before).await;
+    let mut console = tokio::process::Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .args(["console", "--homeserver", &world.lease.homeserver.url, "--user", &world.alice.id])
+        .args(["--password", &world.alice.password(), "--room", &world.alias("deploy")])
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut typed = console.stdin.take().unwrap();
+    let mut lines = BufReader::new(console.stdout.take().unwrap()).lines();
+    let mut seen = String::new();
+    let mut until = async |part: &str| {
+        let read = async {
+            loop {
+                let line = lines
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .unwrap_or_else(|| panic!("ended before {part:?}:\n{seen}"));
+                seen.extend([&line, "\n"]);
+                if line.contains(part) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("{part:?} was not shown"));
+    };
+    until(&format!("{}  said before anybody sat down", world.bob.id)).await;
+    until(&format!("as {}; Ctrl-D ends", world.alice.id)).await;
+    // An empty line is nothing to send.
+    typed.write_all(b"\n!count seat\n").await.unwrap();
+    until(&format!("{}  !count seat", world.alice.id)).await;
+    until("counted seat").await;
+    world.bob.say(&world.room, "said meanwhile").await;
+    until(&format!("{}  said meanwhile", world.bob.id)).await;
+    typed.write_all(b"/quit\n").await.unwrap();
+    let status = tokio::time::timeout(PATIENCE, console.wait()).await.unwrap().unwrap();
+    assert!(status.success());
+    assert_eq!(world.ops.traced(), ["seat"]);
 }

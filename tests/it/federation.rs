@@ -242,3 +242,49 @@ async fn the_yes_of_another_organisation_is_none_where_ours_is_asked() {
     assert_eq!(world.ops.counted("ours"), 0);
     assert_eq!(world.ask_as(&world.bob, &format!("!cancel {}", number(&seen))).await.state, "succeeded");
 }
+
+#[tokio::test]
+async fn an_open_room_lets_strangers_of_its_teams_homeservers_ask_and_nobody_else() {
+    let certificates = State::read().folder.join("certificates");
+    let third = OwnHomeserver::up(&["--appservices", "1", "--certificates", certificates.to_str().unwrap()]);
+    let dave = Person::register(&third.homeserver, "dave").await;
+    let stranger = Person::register(&State::read().homeservers[1], "stranger").await;
+    let mut world = World::prepared(Plan { federated: true, ..Plan::default() }).await;
+    let room = world.ops.read("rooms/deploy.toml");
+    world.ops.file("rooms/deploy.toml", &format!("{room}join = \"open\"\n"));
+    let asking = "@id(\"everybody-may-ask\")\npermit (principal, action in [Action::\"read\", Action::\"read_output\"], resource);\n";
+    world.ops.file("policies/everybody.cedar", asking);
+    world.serve().await;
+    world.gather().await;
+
+    // In no team, and not invited.
+    stranger.join(&world.alias("deploy")).await;
+    stranger.sync(Duration::ZERO).await;
+    let (answer, event) = ask(&world, &stranger, "!count stranger").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert_eq!(sender_of(&world, &event).await, stranger.id);
+    for line in ["!deploy api staging v3", "!deploy web production v3"] {
+        let (answer, event) = ask(&world, &stranger, line).await;
+        assert_eq!(answer.state, "refused", "{}", answer.body);
+        assert_eq!(world.why_refused(&event).await, "rules");
+    }
+    assert_eq!(world.ops.traced(), ["stranger"]);
+
+    // Of a homeserver that no team names. Lists of servers name hosts and not ports, so here he can come in; not on the list, he is not heard.
+    let acl = world.alice.state(&world.room, "m.room.server_acl", "").await;
+    let allowed = acl["allow"].as_array().unwrap();
+    assert!(
+        !allowed.contains(&Value::from(third.homeserver.name.as_str()))
+            && !allowed.contains(&Value::from("*")),
+        "{acl}"
+    );
+    let via = world.lease.homeserver.name.clone();
+    let (status, answer) =
+        dave.call("POST", &["join", &world.room], &[("server_name", &via)], Some(&json!({}))).await;
+    assert_eq!(status, 200, "{answer}");
+    let event = dave.say(&world.room, "!count dave").await;
+    world.alice.until_seen(&event).await;
+    world.settled().await;
+    assert_eq!(world.why_refused(&event).await, "server");
+    assert_eq!(world.ops.traced(), ["stranger"]);
+}

@@ -222,3 +222,20 @@ async fn what_the_rules_do_not_let_its_user_read_is_not_printed_on_the_host_eith
     assert!(text.contains("exit status 3") && !text.contains("it went wrong"), "{text}");
     assert!(text.contains("The rules do not let you read what it printed."), "{text}");
 }
+
+#[tokio::test]
+async fn a_socket_that_another_server_has_put_there_stays_when_this_one_ends() {
+    let mut world = world(Plan::default(), |world| Some(world.alice.id.clone())).await;
+    let path = socket(&world);
+    let beside = path.with_extension("other");
+    let other = tokio::net::UnixListener::bind(&beside).unwrap();
+    std::fs::rename(&beside, &path).unwrap();
+    world.stop().await;
+    assert!(tokio::net::UnixStream::connect(&path).await.is_ok(), "the other server's socket is gone");
+    drop(other);
+    // Its own it takes away.
+    world.serve().await;
+    assert!(path.exists());
+    world.stop().await;
+    assert!(!path.exists(), "its own socket is left behind");
+}
