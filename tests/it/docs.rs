@@ -114,7 +114,14 @@ fn every_field_of_a_command_has_an_example_that_is_right() {
     for (field, example) in rows {
         let example = example.trim_matches('`');
         let read = example.parse::<toml_edit::DocumentMut>();
-        assert!(read.is_ok(), "`{field}`: the example `{example}` is no TOML: {read:?}");
+        let read =
+            read.unwrap_or_else(|error| panic!("`{field}`: the example `{example}` is no TOML: {error}"));
+        let is_type = ["text", "integer", "boolean", "choice", "duration", "user", "room", "system", "list"]
+            .contains(&field);
+        assert!(
+            is_type || read.contains_key(field),
+            "`{field}`: the example `{example}` is of something else"
+        );
     }
 }
 
@@ -211,12 +218,21 @@ fn every_field_that_the_loader_knows_is_documented() {
     let remote = format!("summary = \"x\"\n[run]\n{unknown}executor = \"ssh\"\n");
     let settings = format!(
         "{unknown}[homeserver]\n{unknown}[database]\n{unknown}[space]\n{unknown}[limits]\n{unknown}\
-             [secrets]\n{unknown}[local]\n{unknown}[ops]\n{unknown}"
+             [secrets]\n{unknown}[local]\n{unknown}[ops]\n{unknown}[approvals]\n{unknown}[web]\n{unknown}\
+             [audit]\n{unknown}[[audit.witness]]\n{unknown}"
+    );
+    let method = format!("summary = \"x\"\n[run]\n{unknown}executor = \"chatops_rpc\"\n");
+    let timed = format!(
+        "summary = \"x\"\neffect = \"read\"\n[run]\nexecutor = \"process\"\nprogram = \"/bin/true\"\n[schedule]\n{unknown}"
     );
     for (page, file, text) in [
         ("commands.md", "commands/all-fields.toml", &command),
         ("commands.md", "commands/all-fields.toml", &request),
         ("commands.md", "commands/all-fields.toml", &remote),
+        ("commands.md", "commands/all-fields.toml", &method),
+        ("commands.md", "commands/all-fields.toml", &timed),
+        ("ops-folder.md", "endpoints/all-fields.toml", &unknown.to_owned()),
+        ("rules.md", "policies/tests/all-fields.toml", &format!("[[test]]\n{unknown}")),
         ("ops-folder.md", "hosts/web1.toml", &unknown.to_owned()),
         ("ops-folder.md", "rooms/deploy.toml", &unknown.to_owned()),
         ("ops-folder.md", "teams/web.toml", &format!("{unknown}[[local]]\n{unknown}")),
@@ -231,4 +247,126 @@ fn every_field_that_the_loader_knows_is_documented() {
             assert!(named, "docs/{page} does not tell of `{field}` of {file}");
         }
     }
+}
+
+/// A number as a page writes it.
+fn word(number: usize) -> &'static str {
+    const WORDS: [&str; 31] = [
+        "no",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
+        "twenty-one",
+        "twenty-two",
+        "twenty-three",
+        "twenty-four",
+        "twenty-five",
+        "twenty-six",
+        "twenty-seven",
+        "twenty-eight",
+        "twenty-nine",
+        "thirty",
+    ];
+    WORDS[number]
+}
+
+#[test]
+fn the_example_has_as_many_commands_as_its_page_says() {
+    let folder = root().join("deploy/example/ops/commands");
+    let texts: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let open = |text: &&String| {
+        text.parse::<toml_edit::DocumentMut>().unwrap()["run"].get("sandbox").and_then(|it| it.as_str())
+            == Some("none")
+    };
+    let (all, open) = (texts.len(), texts.iter().filter(open).count());
+    let page = fs::read_to_string(root().join("deploy/example/README.md")).unwrap();
+    for words in [
+        format!("{} commands that really do something", word(all)),
+        format!("the {} of the {} commands that run in a sandbox", word(all - open), word(all)),
+    ] {
+        assert!(page.contains(&words), "deploy/example/README.md does not say: {words}");
+    }
+}
+
+#[test]
+fn the_map_of_the_house_names_every_subcommand() {
+    let code = fs::read_to_string(root().join("src/cli/mod.rs")).unwrap();
+    let commands = code.split("enum Command {").nth(1).unwrap().split("\n}").next().unwrap();
+    let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let listed = map.split("cli/ ").nth(1).unwrap().split("floor 6").next().unwrap();
+    let listed: BTreeSet<&str> = listed.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let mut named = 0;
+    for name in commands
+        .lines()
+        .filter_map(|line| line.trim().split_once("::Options)")?.0.split_once('('))
+        .map(|it| it.0)
+    {
+        // What nobody types is not on the map.
+        if name != "ExecRun" {
+            assert!(
+                listed.contains(name.to_lowercase().as_str()),
+                "docs/ARCHITECTURE.md does not name {name}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named >= 20, "{named} subcommands were found");
+}
+
+#[test]
+fn every_file_that_the_settings_name_is_in_the_table_of_what_to_back_up() {
+    let shown = blocks("ops-folder.md")
+        .into_iter()
+        .find(|block| block.value("file") == Some("quarterdeck.toml"))
+        .unwrap();
+    let settings: toml_edit::DocumentMut = shown.text.parse().unwrap();
+    let mut files = BTreeSet::new();
+    let whole = |key: &str, item: &toml_edit::Item| {
+        item.as_str().is_some_and(|it| it.starts_with('/') || it.starts_with("../")).then(|| key.to_owned())
+    };
+    for (key, item) in settings.iter() {
+        files.extend(whole(key, item));
+        for (inner, item) in item.as_table().into_iter().flat_map(|table| table.iter()) {
+            files.extend(whole(&format!("{key}.{inner}"), item));
+        }
+    }
+    let page = fs::read_to_string(root().join("docs/backup.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    for (setting, row) in [
+        ("homeserver.registration", "`registration.yaml`"),
+        ("audit.key", "`[audit] key`"),
+        ("secrets.identity", "`[secrets] identity`"),
+    ] {
+        assert!(files.remove(setting), "docs/ops-folder.md shows no `{setting}`");
+        assert!(rows.iter().any(|line| line.contains(row)), "docs/backup.md has no row for {row}");
+    }
+    // Made anew at each start: what runs, and the socket.
+    assert_eq!(
+        files,
+        BTreeSet::from(["local.socket".to_owned(), "state".to_owned()]),
+        "is it in docs/backup.md?"
+    );
+    let counted =
+        format!("in its database but {} things. Back up all {}", word(rows.len() - 1), word(rows.len()));
+    assert!(page.contains(&counted), "docs/backup.md does not say: {counted}");
 }
