@@ -23,7 +23,7 @@ use crate::{
 /// What the command line gave.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 if the rules permit it (in every room shown), 1 if they refuse or would wait, 2 if the line, or the folder, is not understood."
+    after_help = "Exit status: 0 if the rules permit it (in every room shown), 1 if they refuse, 2 if the line, or the folder, is not understood, 3 if it would wait for somebody's word."
 )]
 pub struct Options {
     /// The line as somebody would type it; the prefix may be left out
@@ -44,6 +44,15 @@ pub struct Options {
     /// Their power level in the room
     #[arg(long, value_name = "LEVEL", default_value_t = 0, allow_negative_numbers = true)]
     power_level: i64,
+    /// Somebody who has approved it, by whole MXID; may be given again
+    #[arg(long, value_name = "MXID", value_parser = whole_mxid)]
+    approved_by: Vec<OwnedUserId>,
+    /// They have confirmed it
+    #[arg(long)]
+    confirmed: bool,
+    /// A team that they are in for a while; may be given again
+    #[arg(long, value_name = "TEAM")]
+    elevated: Vec<String>,
 }
 
 fn whole_mxid(text: &str) -> Result<OwnedUserId, String> {
@@ -56,6 +65,7 @@ enum Verdict {
     Permitted = 0,
     Refused = 1,
     NotUnderstood = 2,
+    Waits = 3,
 }
 
 impl Options {
@@ -81,6 +91,11 @@ impl Options {
     /// What there is to say about the line, and the verdict.
     fn show(&self, ops: &Ops, rules: &Rules) -> (String, Verdict) {
         let prefix = &ops.settings.prefix;
+        if let Some(team) = self.elevated.iter().find(|team| !ops.teams.contains_key(*team)) {
+            let teams: Vec<_> = ops.teams.keys().collect();
+            let why = format!("No team `{team}` in the ops folder: there is {}.", catalogue::one_of(&teams));
+            return (format!("Not understood. {why}\n"), Verdict::NotUnderstood);
+        }
         let understood = match self.line(ops) {
             Ok(line) => self.rooms(ops).and_then(|rooms| parse(ops, &rooms, &line)),
             Err(mistake) => Err(mistake.plain(prefix)),
@@ -134,10 +149,15 @@ impl Options {
             let keys: Vec<_> = rooms.iter().map(|room| room.key.as_str()).collect();
             writeln!(text, "Where       the rooms that have the command: {}", keys.join(", "))?;
         }
+        let (approvals, elevated) =
+            (self.approved_by.iter().cloned().collect(), self.elevated.iter().cloned().collect());
         let mut verdict = Verdict::Permitted;
         for room in rooms {
             let action = Action::Run(&parsed.invocation);
-            let decision = rules.decide(&Question::new(&self.who, self.power_level, &room.key, now, action));
+            let asked = Question::new(&self.who, self.power_level, &room.key, now, action);
+            let confirmed = self.confirmed;
+            let decision =
+                rules.decide(&Question { approvals: &approvals, elevated: &elevated, confirmed, ..asked });
             match decision {
                 Decision::Permitted(permit) => {
                     writeln!(text, "\nIn {}: permitted by", room.key)?;
@@ -146,7 +166,9 @@ impl Options {
                     }
                 }
                 Decision::Waits(wait) => {
-                    verdict = Verdict::Refused;
+                    if verdict == Verdict::Permitted {
+                        verdict = Verdict::Waits;
+                    }
                     waits(text, &room.key, &wait, rules)?;
                 }
                 Decision::Refused(refusal) => {

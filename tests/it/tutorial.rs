@@ -230,3 +230,23 @@ fn a_line_is_tried_without_running_anything() {
         .ends_with(2)
         .says("There are two: `!restart web --env staging`, `!restart web --env production`");
 }
+
+#[test]
+fn try_tells_apart_what_is_refused_and_what_waits_and_shows_what_somebodys_word_would_change() {
+    let desk = Desk::new();
+    let tried = |who: &str, further: &str| {
+        let line = "deploy web production v1.4.2";
+        let asked = format!("--ops deploy/example/ops --room deploy --at 2026-11-25T12:00:00Z {further}");
+        desk.run(&format!("quarterdeck try '{line}' --as {who} {asked}"))
+    };
+    tried("@alice:example.org", "").ends_with(3).says("would wait").says_nothing_of("permitted by");
+    tried("@alice:example.org", "--approved-by @bob:example.org").ends_with(0).says("permitted by");
+    // One's own word is none, and who may do nothing there gains nothing by anybody's.
+    tried("@alice:example.org", "--approved-by @alice:example.org").ends_with(3);
+    tried("@carol:partner.example", "--approved-by @bob:example.org").ends_with(1).says("refused");
+    tried("@alice:example.org", "--elevated no-such-team")
+        .ends_with(2)
+        .says("No team `no-such-team`")
+        .says("web");
+    tried("@alice:example.org", "--approved-by bob").ends_with(2).says("whole MXID");
+}
