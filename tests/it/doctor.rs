@@ -242,7 +242,7 @@ async fn a_rule_test_that_fails_is_told_as_serve_tells_it() {
     let installation = Installation::new().await;
     let name = &installation.lease.homeserver.name;
     let case = format!(
-        "[[test]]\nwho = \"@alice:{name}\"\nroom = \"machines\"\nwhat = \"uptime\"\nanswer = \"refused\"\n"
+        "[[test]]\nname = \"Nobody looks\"\nwho = \"@alice:{name}\"\nroom = \"machines\"\nwhat = \"uptime\"\nanswer = \"refused\"\nby = []\n"
     );
     fs::create_dir_all(installation.ops().join("policies/tests")).unwrap();
     fs::write(installation.ops().join("policies/tests/wrong.toml"), case).unwrap();

@@ -215,3 +215,20 @@ async fn the_steps_of_the_installation_lead_to_an_answer_in_a_room_and_an_upgrad
     }
     assert!(installation.pages.next().is_none(), "docs/install.md has more blocks than were run");
 }
+
+#[test]
+fn systemd_knows_every_setting_of_the_unit() {
+    let unit =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd/quarterdeck.service"))
+            .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("quarterdeck.service");
+    // It looks whether the program is there, which is not installed here.
+    fs::write(&path, unit.replace("/usr/local/bin/quarterdeck", env!("CARGO_BIN_EXE_quarterdeck"))).unwrap();
+    let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output() else {
+        eprintln!("not looked at: systemd-analyze is not installed here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && !said.contains("quarterdeck.service:"), "{said}");
+}

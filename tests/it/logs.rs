@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use crate::harness::{Plan, World};
+use crate::harness::World;
 
 #[tokio::test]
 async fn logs_are_lines_or_objects_and_hold_what_they_are_asked_for() {
-    let mut world = World::prepared(Plan::default()).await;
-    world.serve_with(&[]).await;
+    let mut world = World::start().await;
     world.settled().await;
     let lines = world.log_text();
     assert!(lines.contains("INFO") && lines.contains("quarterdeck serves"), "{lines}");
