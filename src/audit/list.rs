@@ -45,6 +45,10 @@ pub fn list(prefix: &str, given: &Given, finds: &Finds, hint: Option<String>) ->
             (None, true) => "Nothing of that is recorded in this room.",
             (None, false) => "Nothing is recorded of this room yet.",
         };
+        // What was not looked at may well be there.
+        if let Some(short) = finds.short {
+            return Message::plain().line([Span::text(short.words())]);
+        }
         let hint = hint.map(|hint| Span::text(format!(" {hint}")));
         return Message::plain().line([Span::text(nothing)].into_iter().chain(hint));
     };
@@ -62,6 +66,9 @@ pub fn list(prefix: &str, given: &Given, finds: &Finds, hint: Option<String>) ->
     if let Some(number) = finds.found.iter().find_map(|(found, _)| found.request) {
         message =
             message.line([Span::text("All about one: "), Span::code(format!("{prefix}audit {number}"))]);
+    }
+    if let Some(short) = finds.short {
+        message = message.line([Span::text(short.words())]);
     }
     match finds.older {
         Some(cursor) => message.line([

@@ -21,10 +21,10 @@ pub const NAMES: [&str; 14] = [
 ];
 /// Those whose values are somebody's own words, which may have to be erased one day.
 const OWN_WORDS: [&str; 2] = ["argument", "text"];
-/// How many are looked at in one go where some may have to be left out.
-const STEP: i64 = 200;
-/// How often, before the reader is shown what there is and asked whether to look on.
-const STEPS: usize = 25;
+/// How many are looked at in one go at most, where some may have to be left out.
+const STEP: i64 = 1_000;
+/// How many are looked at for one page, before its reader is asked to narrow the search.
+const MOST: i64 = 5_000;
 
 /// What was given, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -212,10 +212,35 @@ pub struct Finds {
     pub found: Vec<(Found, Vec<Recorded>)>,
     /// Where older ones may be.
     pub older: Option<Cursor>,
+    /// Why there may be more than was found, apart from what is older.
+    pub short: Option<Short>,
 }
 
-/// A page of at most `limit` of what its reader may see. `may_read` says of something that was found by what it printed
-/// alone whether they may read that: where they may not, it is not found.
+/// Why not everything was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Short {
+    /// It would have taken too long.
+    TooLong,
+    /// What was recorded last is not all in what is searched.
+    Behind,
+}
+
+impl Short {
+    /// What is said of it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::TooLong => {
+                "Not everything was looked at, because it takes too long. Narrow it, by --since and --until for example."
+            }
+            Self::Behind => {
+                "What was recorded last cannot be searched yet: it is being taken in. Ask again in some minutes."
+            }
+        }
+    }
+}
+
+/// A page of at most `limit` of what its reader may see; everything that was committed before is seen. `may_read` says of
+/// something that was found by what it printed alone whether they may read that: where they may not, it is not found.
 pub async fn find(
     storage: &Storage,
     search: &Search,
@@ -223,27 +248,48 @@ pub async fn find(
     limit: usize,
     may_read: &(dyn Fn(&Found) -> bool + Sync),
 ) -> Result<Finds, Error> {
-    let limit_rows = i64::try_from(limit).unwrap_or(STEP) + 1;
-    // Without words nothing is left out, and one step is all.
-    let step = if search.words.is_some() { limit_rows.max(STEP) } else { limit_rows };
-    let (mut seen, mut behind, mut older) = (Vec::new(), before, None);
-    'looking: for _ in 0..STEPS {
-        let page = storage.search(search, behind, step).await?;
-        let is_last = i64::try_from(page.len()).is_ok_and(|count| count < step);
-        // Where it costs too much to look on, the reader can have it done.
-        older = page.last().map(|last| last.cursor).filter(|_| !is_last);
-        behind = older;
-        for found in page.into_iter().filter(|found| !found.only_printed || may_read(found)) {
-            if seen.len() == limit {
-                older = seen.last().map(|last: &Found| last.cursor);
-                break 'looking;
+    let is_whole = storage.catch_up().await?;
+    let finds = find_more(storage, search, before, limit, may_read).await?;
+    let behind = (!is_whole).then_some(Short::Behind);
+    Ok(Finds { short: finds.short.or(behind), ..finds })
+}
+
+/// As [`find`], for the further pages of a search: what came since it began need not be there.
+pub async fn find_more(
+    storage: &Storage,
+    search: &Search,
+    before: Option<Cursor>,
+    limit: usize,
+    may_read: &(dyn Fn(&Found) -> bool + Sync),
+) -> Result<Finds, Error> {
+    let mut step = i64::try_from(limit).unwrap_or(STEP) + 1;
+    let (mut seen, mut behind, mut looked_at): (Vec<Found>, _, _) = (Vec::new(), before, 0);
+    let (mut is_over, mut short) = (false, None);
+    while seen.len() <= limit && !is_over && short.is_none() {
+        let page = match storage.search(search, behind, step).await {
+            Ok(page) => page,
+            Err(Error::TooLong) => {
+                short = Some(Short::TooLong);
+                break;
             }
-            seen.push(found);
+            Err(error) => return Err(error),
+        };
+        let count = i64::try_from(page.len()).unwrap_or(i64::MAX);
+        is_over = count < step;
+        behind = page.last().map(|last| last.cursor);
+        looked_at += count;
+        seen.extend(page.into_iter().filter(|found| !found.only_printed || may_read(found)));
+        if looked_at >= MOST.max(step) && !is_over {
+            short = Some(Short::TooLong);
         }
-        if is_last {
-            break;
-        }
+        // What was left out is made up for in ever larger steps.
+        step = (step * 4).clamp(step, STEP.max(step));
     }
+    let is_cut = seen.len() > limit;
+    seen.truncate(limit);
+    // Behind something that its reader is told of: the place of what they may not find would tell that it is there.
+    let older = seen.last().filter(|_| is_cut || short.is_some()).map(|last| last.cursor);
     let entries = storage.entries_of(&seen).await?;
-    Ok(Finds { found: seen.into_iter().zip(entries).collect(), older })
+    let short = short.filter(|_| !is_cut);
+    Ok(Finds { found: seen.into_iter().zip(entries).collect(), older, short })
 }

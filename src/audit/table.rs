@@ -76,7 +76,7 @@ mod tests {
             state: Some("refused".to_owned()),
             only_printed: false,
         };
-        let finds = Finds { found: vec![(found, Vec::new())], older: None };
+        let finds = Finds { found: vec![(found, Vec::new())], older: None, short: None };
         let table = csv(&finds, true).unwrap();
         let mut reader = csv::Reader::from_reader(table.as_bytes());
         assert_eq!(reader.headers().unwrap(), &csv::StringRecord::from(COLUMNS.to_vec()));

@@ -45,7 +45,7 @@ fn found(of: Vec<Vec<Recorded>>) -> Finds {
         };
         (found, entries)
     });
-    Finds { found: found.collect(), older: None }
+    Finds { found: found.collect(), older: None, short: None }
 }
 
 fn given(named: &[(&str, &str)]) -> Given {

@@ -74,6 +74,9 @@ pub enum Error {
         "the event goes through the inbox: it is not alone in its room, or needs more than one statement"
     )]
     NotAlone,
+    /// A search that looks at more than it may.
+    #[error("the search took too long and was stopped: narrow it, by --since and --until for example")]
+    TooLong,
     /// Another instance has declared this one dead: it starts nothing more.
     #[error("this instance was declared dead, because it was not heard of for 30 s: it starts nothing more")]
     DeclaredDead,

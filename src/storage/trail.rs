@@ -1,9 +1,10 @@
 //! Searching the log: what was asked and what happened, the newest first, page by page.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use jiff_sqlx::Timestamp as SqlTime;
 use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::time::Instant;
 
 use super::{
     Error, Recorded, Storage,
@@ -14,6 +15,10 @@ use crate::model::{RequestNumber, Timestamp};
 
 /// How many leaves are taken into the trail by one call.
 const STEP: i64 = 2_000;
+/// How long the database looks for one page, in milliseconds. Whoever waits for it holds up their room.
+const PATIENCE: i32 = 5_000;
+/// For how long a search takes in what is not in the trail yet.
+const CATCHING_UP: Duration = Duration::from_secs(5);
 /// What the index of tags takes of a value; the migration cuts as well.
 const LONGEST: usize = 300;
 
@@ -143,19 +148,40 @@ impl Storage {
             .doing(DOING)
     }
 
-    /// A page of what is found, the newest first: at most `limit`, of what comes behind `after`. Everything that was
-    /// committed before is seen. The caller records that it was read, and leaves out what its reader may not see.
+    /// Takes in all that was recorded up to now, so that a search sees everything that was committed before it. Says whether
+    /// it is through: it gives up after a few seconds where very much is not in the trail yet, after an upgrade for example.
+    pub async fn catch_up(&self) -> Result<bool, Error> {
+        let begun = Instant::now();
+        while self.extend_trail().await? > 0 {
+            if begun.elapsed() > CATCHING_UP {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A page of what is found in the trail, the newest first: at most `limit`, of what comes behind `after`. What was taken
+    /// in is seen ([`Self::catch_up`]). The caller records that it was read, and leaves out what its reader may not see.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLong`] where the database would look for more than a few seconds.
     pub async fn search(
         &self,
         search: &Search,
         after: Option<Cursor>,
         limit: i64,
     ) -> Result<Vec<Found>, Error> {
-        while self.extend_trail().await? > 0 {}
+        const DOING: &str = "searching the log";
         let rooms: Option<Vec<String>> =
             search.rooms.as_ref().map(|rooms| rooms.iter().map(ToString::to_string).collect());
         let team: Option<Vec<String>> =
             search.team.as_ref().map(|team| team.iter().map(|user| tag("by", user.as_str())).collect());
+        let mut tx = self.searches().begin().await.doing(DOING)?;
+        sqlx::query_scalar!("SELECT set_config('statement_timeout', $1, true)", PATIENCE.to_string())
+            .fetch_one(&mut *tx)
+            .await
+            .doing(DOING)?;
         let rows = sqlx::query!(
             r#"
             SELECT t.place, t.at AS "at: SqlTime", t.request, t.room_id, t.who, t.command, t.subject, t.state,
@@ -184,9 +210,10 @@ impl Storage {
             after.map(|after| after.place),
             limit.clamp(1, 10_001),
         )
-        .fetch_all(self.searches())
+        .fetch_all(&mut *tx)
         .await
-        .doing("searching the log")?;
+        .map_err(|error| if was_stopped(&error) { Error::TooLong } else { Error::sort(DOING, error) })?;
+        tx.commit().await.doing(DOING)?;
         let found = rows.into_iter().map(|row| {
             let room = row.room_id.map(OwnedRoomId::try_from).transpose();
             Ok(Found {
@@ -234,4 +261,9 @@ impl Storage {
         }
         Ok(entries)
     }
+}
+
+/// Whether the database stopped a statement that took longer than it may (`query_canceled`).
+fn was_stopped(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "57014")
 }

@@ -90,15 +90,25 @@ impl List {
         logged::record(storage, self.query(&given)).await?;
 
         let (mut left, mut behind, mut first) = (usize::try_from(self.limit)?, before, true);
+        let mut code = ExitCode::SUCCESS;
         loop {
+            let page = left.min(PAGE);
             // Whoever has the database's rights on the host may read what was printed.
-            let finds = search::find(storage, &search, behind, left.min(PAGE), &|_| true).await?;
+            let finds = if first {
+                search::find(storage, &search, behind, page, &|_| true).await?
+            } else {
+                search::find_more(storage, &search, behind, page, &|_| true).await?
+            };
             self.print(&finds, first)?;
+            if let Some(short) = finds.short {
+                eprintln!("{}", short.words());
+                code = ExitCode::FAILURE;
+            }
             left -= finds.found.len();
             (behind, first) = (finds.older, false);
             match behind {
                 None => break,
-                Some(_) if left > 0 => {}
+                Some(_) if left > 0 && code == ExitCode::SUCCESS => {}
                 Some(cursor) => {
                     eprintln!("There are older ones: raise --limit, or go on with --before {cursor}");
                     break;
@@ -109,7 +119,7 @@ impl List {
         {
             eprintln!("{hint}");
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(code)
     }
 
     fn print(&self, finds: &Finds, first: bool) -> anyhow::Result<()> {

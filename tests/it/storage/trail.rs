@@ -1,13 +1,16 @@
 //! Searching the log, as storage promises it.
 
 use quarterdeck::{
+    audit::search::{Short, find},
     model::{Event, RequestNumber},
-    storage::{Cursor, Found, Search, Storage},
+    storage::{Cursor, Error, Found, Search, Storage},
 };
+use sqlx::Executor as _;
 
 use super::support::{Store, alice, bob, room};
 
 async fn numbers(storage: &Storage, search: &Search) -> Vec<i64> {
+    assert!(storage.catch_up().await.unwrap());
     let found = storage.search(search, None, 100).await.unwrap();
     found.iter().filter_map(|found| Some(found.request?.0)).collect()
 }
@@ -70,6 +73,7 @@ async fn pages_go_on_where_the_last_ended_whatever_came_since() {
     let here = Search { rooms: Some([room()].into()), ..Search::default() };
     let (mut seen, mut behind): (Vec<Found>, Option<Cursor>) = (Vec::new(), None);
     loop {
+        assert!(storage.catch_up().await.unwrap());
         let page = storage.search(&here, behind, 5).await.unwrap();
         let Some(last) = page.last() else { break };
         // As it goes through a line that somebody types.
@@ -144,6 +148,103 @@ async fn the_runtime_role_cannot_make_something_be_found_or_not() {
         assert_eq!(error.as_database_error().unwrap().code().unwrap(), "42501", "{sql}: {error}");
     }
     pool.close().await;
+    assert!(storage.catch_up().await.unwrap());
     let found = storage.search(&Search::default(), None, 10).await.unwrap();
     assert!(found.iter().any(|found| found.request == Some(RequestNumber(number.0))), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_becomes_a_leaf_while_a_search_begins_is_found() {
+    let store = Store::new().await;
+    let storage = store.storage("main").await;
+    let (work, number) = store.opened(&storage).await;
+    work.done().await.unwrap();
+    let pool = store.database.superuser();
+    // The sequencer, in the middle of its commit; the search waits for what it may read of that.
+    let mut sequencer = pool.begin().await.unwrap();
+    sequencer.execute("LOCK TABLE pending IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    // Connections of their own: one waits in each.
+    let (searching, watching) = (store.database.superuser(), store.database.superuser());
+    let search = tokio::spawn(async move {
+        sqlx::query_scalar::<_, i64>("SELECT extend_trail(1000)").fetch_one(&searching).await.unwrap()
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%extend_trail%'";
+    let begun = std::time::Instant::now();
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&watching).await.unwrap() == 0 {
+        assert!(begun.elapsed().as_secs() < 20, "the search does not wait");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    for sql in [
+        "INSERT INTO leaves (log, index, entry_id, hash)
+         SELECT 1, h.size + row_number() OVER (ORDER BY p.place) - 1, e.id, sha256('')
+         FROM pending p JOIN entries e USING (place), head h",
+        "DELETE FROM pending",
+        "UPDATE head SET size = (SELECT count(*) FROM leaves)",
+    ] {
+        sequencer.execute(sql).await.unwrap();
+    }
+    sequencer.commit().await.unwrap();
+    assert_eq!(search.await.unwrap(), 0);
+    let found = storage.search(&Search::default(), None, 10).await.unwrap();
+    assert!(found.iter().any(|found| found.request == Some(number)), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_a_reader_may_not_find_is_not_told_of_by_where_a_page_ends_either() {
+    let store = Store::new().await;
+    let storage = store.storage("main").await;
+    let mut numbers = Vec::new();
+    for _ in 0..40 {
+        store.clock.pass(1);
+        let (work, number) = store.opened(&storage).await;
+        work.done().await.unwrap();
+        numbers.push(number);
+    }
+    numbers.reverse();
+    let pool = store.database.superuser();
+    sqlx::query(
+        "INSERT INTO contents (commitment, request, kind, salt, bytes, written_at)
+         SELECT sha256(s.salt || 'sesame'::bytea), r.number, 'output', s.salt, 'sesame', now()
+         FROM requests r, LATERAL (SELECT sha256((r.number::text || gen_random_uuid())::bytea) AS salt) s",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    pool.close().await;
+    let sesame = Search { words: Some("sesame".into()), ..Search::default() };
+    let may_read = |found: &Found| found.request.is_some_and(|number| number.0 % 10 == 0);
+    let told: Vec<_> = numbers.iter().copied().filter(|number| number.0 % 10 == 0).collect();
+    assert_eq!(told.len(), 4);
+    let (mut seen, mut behind) = (Vec::new(), None);
+    loop {
+        let page = find(&storage, &sesame, behind, 1, &may_read).await.unwrap();
+        assert_eq!(page.short, None);
+        seen.extend(page.found.iter().filter_map(|(found, _)| found.request));
+        let Some(older) = page.older else { break };
+        assert_eq!(Some(older), page.found.last().map(|(found, _)| found.cursor));
+        behind = Some(older);
+    }
+    assert_eq!(seen, told);
+}
+
+#[tokio::test]
+async fn a_search_that_takes_too_long_is_stopped_and_says_so() {
+    let store = Store::new().await;
+    let storage = store.storage("main").await;
+    let (work, number) = store.opened(&storage).await;
+    work.done().await.unwrap();
+    assert!(storage.catch_up().await.unwrap());
+    let pool = store.database.superuser();
+    // Its sequencer does not run: what waits would be looked at each time.
+    pool.execute("ALTER TABLE pending DISABLE TRIGGER ALL; DELETE FROM pending").await.unwrap();
+    let mut busy = pool.begin().await.unwrap();
+    busy.execute("LOCK TABLE trail IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let error = storage.search(&Search::default(), None, 10).await.unwrap_err();
+    assert!(matches!(error, Error::TooLong) && !error.is_away(), "{error}");
+    let finds = find(&storage, &Search::default(), None, 10, &|_| true).await.unwrap();
+    assert!(finds.found.is_empty() && finds.short == Some(Short::TooLong), "{finds:?}");
+    busy.rollback().await.unwrap();
+    let finds = find(&storage, &Search::default(), None, 10, &|_| true).await.unwrap();
+    assert!(finds.short.is_none() && finds.found.iter().any(|(found, _)| found.request == Some(number)));
 }
