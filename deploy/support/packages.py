@@ -40,6 +40,8 @@ GO = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
 NEEDS_OF_TESTS = (
     Need("Go", "to check the log with an implementation that nobody here wrote", "golang-go", lambda: shutil.which("go") is not None),
     Need("sshd", "the other host of commands that run by SSH, on loopback", "openssh-server", lambda: Path("/usr/sbin/sshd").exists()),
+    Need("chromium", "the pages in a real browser", "chromium", lambda: shutil.which("chromium") is not None),
+    Need("chromedriver", "what drives it", "chromium-driver", lambda: shutil.which("chromedriver") is not None),
     Need("Go's sumdb packages", "notes and trees, for the same", "golang-golang-x-mod-dev", GO.is_dir),
 )
 

@@ -28,5 +28,6 @@ pub use collector::{Collector, Declared, Error as CollectorError};
 pub use list::{line, list, summary};
 pub use sealed::{bare, cosigners, sealed};
 pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};
-pub use story::story;
+pub use story::{mark, shown, steps, story};
 pub use table::csv;
+pub use words::rules_of;

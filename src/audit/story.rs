@@ -57,6 +57,16 @@ pub fn story(request: &Request, entries: &[Recorded], contents: &[Content]) -> M
     message
 }
 
+/// What each entry of a request tells, the oldest first, with the words of its contents.
+pub fn steps<'a>(entries: &'a [Recorded], contents: &[Content]) -> Vec<(&'a Recorded, Vec<Span>)> {
+    let by_name: HashMap<Commitment, &Content> =
+        contents.iter().map(|content| (content.commitment, content)).collect();
+    let text = |commitment: Commitment| {
+        by_name.get(&commitment).map(|content| String::from_utf8_lossy(&content.bytes).into_owned())
+    };
+    entries.iter().map(|recorded| (recorded, told(&recorded.entry.event, &text))).collect()
+}
+
 /// The end of a text, where it is too long, from the beginning of a line.
 fn end(text: &str) -> String {
     let text = text.trim_end();
@@ -70,7 +80,7 @@ fn end(text: &str) -> String {
 }
 
 /// A state in words.
-const fn shown(state: State) -> &'static str {
+pub const fn shown(state: State) -> &'static str {
     match state {
         State::Received => "not yet decided",
         State::Refused => "not run",
@@ -89,7 +99,7 @@ const fn shown(state: State) -> &'static str {
 }
 
 /// The mark of a state.
-const fn mark(state: State) -> StateMark {
+pub const fn mark(state: State) -> StateMark {
     match state {
         State::Received | State::AwaitingConfirmation | State::AwaitingApproval | State::Queued => {
             StateMark::Waiting

@@ -389,7 +389,7 @@ fn why_ended(why: &str) -> &str {
 }
 
 /// The rules that are named by these entries, each once, in their order.
-pub(super) fn rules_of(entries: &[crate::storage::Recorded]) -> Vec<String> {
+pub fn rules_of(entries: &[crate::storage::Recorded]) -> Vec<String> {
     let mut rules: Vec<String> = Vec::new();
     for recorded in entries.iter().rev() {
         if let Event::CommandPermitted { policies, .. }

@@ -11,19 +11,19 @@ use crate::{
     dispatch::{House, Sight},
     model::RequestNumber,
     storage::{Error, Storage},
-    web::{self, Decides, Pages},
+    web::{self, Decides, Pages, WrittenRule},
 };
 
 /// How often it is looked which sessions have come to their end.
 const ROUND: Duration = Duration::from_mins(1);
 
-/// The pages, where an address is set for them.
-pub fn router(house: &Arc<House>) -> Router {
+/// The pages, where an address is set for them. `log_key`: the public key of the log.
+pub fn router(house: &Arc<House>, log_key: &str) -> Router {
     let in_force = house.current.get();
     let settings = &in_force.ops.settings;
     let Some(url) = &settings.web_url else { return Router::new() };
     let decides = Arc::new(Asks(Arc::clone(house)));
-    Pages::new(house.storage.clone(), decides, url, &settings.prefix).router()
+    Pages::new(house.storage.clone(), decides, url, &settings.prefix, log_key).router()
 }
 
 /// Ends sessions whose time has come, for as long as the server runs.
@@ -74,5 +74,16 @@ impl web::Sight for Sight {
         subject: Option<&str>,
     ) -> bool {
         self.may_read_output(room, command, requester, subject)
+    }
+
+    fn rules(&self) -> (Vec<WrittenRule>, String) {
+        let (rules, version) = self.rules();
+        let written = rules.into_iter().map(|(told, code)| WrittenRule {
+            id: told.id,
+            says: told.says,
+            place: told.place,
+            code,
+        });
+        (written.collect(), version)
     }
 }

@@ -82,6 +82,7 @@ impl Options {
         // What is signed is signed for this log alone, even if another begins meanwhile.
         let log = storage.log().await?;
         let (of_log, log_key) = (storage.of_log(log.number), key::of_log(&log_key, &log)?);
+        let public_key = log_key.public().to_string();
         let collector = Collector::new(of_log.clone(), &log_key, key::witnesses(&settings)?)?;
         // Before anything is signed: what is signed on an old database would be a second history.
         collector.start().await.context("comparing the log with its witnesses")?;
@@ -120,7 +121,7 @@ impl Options {
             },
         })
         .merge(web::router(storage.clone(), Arc::clone(&health), metrics))
-        .merge(super::pages::router(&house));
+        .merge(super::pages::router(&house, &public_key));
         let ended = CancellationToken::new();
         let http = tokio::spawn({
             let ended = ended.clone();

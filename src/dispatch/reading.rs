@@ -115,7 +115,9 @@ impl Sight {
                 commands.extend(room.commands.iter().cloned());
             }
         }
-        let about = rules.about(&commands).into_iter();
+        // A rule about anything is about what can be done somewhere.
+        let about = if commands.is_empty() { Vec::new() } else { rules.about(&commands) };
+        let about = about.into_iter();
         let written = about.map(|told| {
             let code = rules.code(&told.id).unwrap_or_default();
             (told, code)

@@ -20,7 +20,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-pub use pages::{Decides, Pages, Sight};
+pub use pages::{Decides, Pages, Sight, WrittenRule};
 
 use crate::{
     model::State as Of,

@@ -41,6 +41,8 @@ mod lying_witness;
 mod outages;
 mod over_versions;
 mod pages;
+mod pages_browser;
+mod pages_read;
 mod path;
 mod posting;
 mod receiving;

@@ -6,6 +6,7 @@ use axum::{Router, extract::State, http::StatusCode, response::Response, routing
 use super::{
     Pages,
     html::{Frame, Stop, page},
+    trail::searched,
     visitor::Visitor,
 };
 
@@ -17,6 +18,8 @@ struct Row {
     key: String,
     name: String,
     purpose: String,
+    /// What its record is searched for by.
+    query: String,
 }
 
 #[derive(Template)]
@@ -32,7 +35,8 @@ async fn home(State(pages): State<Pages>, visitor: Visitor) -> Result<Response, 
     let declared = |key: &String| sight.ops().rooms.get(key);
     let rooms = sight.rooms().keys().filter_map(|key| {
         let room = declared(key)?;
-        Some(Row { key: key.clone(), name: room.name.clone(), purpose: room.purpose.clone() })
+        let query = searched("room", key);
+        Some(Row { key: key.clone(), name: room.name.clone(), purpose: room.purpose.clone(), query })
     });
     let rooms = rooms.collect();
     Ok(page(StatusCode::OK, &Home { frame: Frame::of(&visitor, "home"), rooms }))

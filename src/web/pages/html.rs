@@ -8,7 +8,7 @@ use axum::{
 
 use super::{assets::Files, visitor::Visitor};
 use crate::{
-    model::{Span, Timestamp},
+    model::{Block, Message, Span, Timestamp},
     storage::Error,
 };
 
@@ -100,6 +100,8 @@ pub(super) enum Stop {
     },
     /// It is not there; or not for this reader, which is the same.
     Nowhere,
+    /// What was asked for cannot be read, and why.
+    Unreadable(Message),
     /// A form that did not come from a page of ours.
     Foreign,
     /// The database is away.
@@ -143,6 +145,9 @@ impl IntoResponse for Stop {
                 text("There is nothing at this address, or nothing that you may see."),
                 false,
             ),
+            Self::Unreadable(message) => {
+                (StatusCode::BAD_REQUEST, "This cannot be read", lines_of(&message), false)
+            }
             Self::Foreign => (
                 StatusCode::FORBIDDEN,
                 "Not done",
@@ -163,4 +168,16 @@ impl IntoResponse for Stop {
         };
         page(status, &Stopped { frame: Frame::for_anybody(), title, lines, again })
     }
+}
+
+/// The lines of a message, whatever blocks they stand in.
+fn lines_of(message: &Message) -> Vec<Vec<Span>> {
+    let lines = message.blocks.iter().flat_map(|block| match block {
+        Block::Line(spans) => vec![spans.clone()],
+        Block::List(items) => items.clone(),
+        Block::Verbatim(text) => vec![vec![Span::code(text.clone())]],
+        Block::Table { head, rows } => vec![vec![Span::code(crate::model::table(head, rows))]],
+        Block::Link { text, url } => vec![vec![Span::text(format!("{text}: {url}"))]],
+    });
+    lines.collect()
 }

@@ -6,10 +6,15 @@
 //! works without its script, and nothing of it comes from elsewhere.
 
 mod assets;
+mod charts;
+mod checking;
 mod home;
 mod html;
 mod login;
+mod rules;
 mod sessions;
+mod story;
+mod trail;
 mod visitor;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -64,6 +69,21 @@ pub trait Sight: Send + Sync {
         requester: &UserId,
         subject: Option<&str>,
     ) -> bool;
+
+    /// The rules in force that they may see, and the version.
+    fn rules(&self) -> (Vec<WrittenRule>, String);
+}
+
+/// A rule, in words and as it is written.
+pub struct WrittenRule {
+    /// Its name: `@id`.
+    pub id: String,
+    /// Its words: `@says`.
+    pub says: Option<String>,
+    /// Where it is written.
+    pub place: String,
+    /// As it is written.
+    pub code: String,
 }
 
 /// What the pages need.
@@ -73,6 +93,10 @@ pub struct Pages {
     decides: Arc<dyn Decides>,
     /// What a command begins with: for the words that tell what to type.
     prefix: Arc<str>,
+    /// The address at which they are, without a slash at its end.
+    base: Arc<str>,
+    /// The public key of the log.
+    log_key: Arc<str>,
     /// Whether they are reached by https, so that a cookie is for that alone.
     secure: bool,
     /// Whoever asks needs no right to do so: however many do, the database hears few at once.
@@ -80,12 +104,14 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// The pages at `url`.
-    pub fn new(storage: Storage, decides: Arc<dyn Decides>, url: &Url, prefix: &str) -> Self {
+    /// The pages at `url`. `log_key`: the public key of the log.
+    pub fn new(storage: Storage, decides: Arc<dyn Decides>, url: &Url, prefix: &str, log_key: &str) -> Self {
         Self {
             storage,
             decides,
             prefix: prefix.into(),
+            base: url.as_str().trim_end_matches('/').into(),
+            log_key: log_key.into(),
             secure: url.scheme() == "https",
             asking: Arc::new(Semaphore::new(AT_ONCE)),
         }
@@ -97,6 +123,11 @@ impl Pages {
             .merge(home::routes())
             .merge(login::routes())
             .merge(sessions::routes())
+            .merge(trail::routes())
+            .merge(story::routes())
+            .merge(rules::routes())
+            .merge(charts::routes())
+            .merge(checking::routes())
             .merge(assets::routes())
             .layer(DefaultBodyLimit::max(BODY))
             .layer(map_response(html::guarded))

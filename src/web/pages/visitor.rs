@@ -25,6 +25,8 @@ pub(super) struct Visitor {
     pub session: Session,
     /// What forms in their pages prove.
     pub csrf: Secret,
+    /// The key of what stands in addresses that this session alone may use.
+    pub key: Secret,
 }
 
 impl Visitor {
@@ -34,7 +36,8 @@ impl Visitor {
         let cookie = jar.get(name_of(SESSION, pages.secure)).ok_or_else(nobody)?;
         let _place = pages.asking.acquire().await;
         let session = pages.storage.session(cookie.value(), used).await?.ok_or_else(nobody)?;
-        Ok(Self { session, csrf: derived("form", cookie.value()) })
+        let (csrf, key) = (derived("form", cookie.value()), derived("address", cookie.value()));
+        Ok(Self { session, csrf, key })
     }
 }
 
