@@ -32,7 +32,14 @@ pub(super) async fn keep(house: Arc<House>) {
     loop {
         ticks.tick().await;
         let in_force = house.current.get();
-        asked.retain(|key, _| in_force.ops.endpoints.contains_key(key));
+        asked.retain(|key, _| {
+            let is_there = in_force.ops.endpoints.contains_key(key);
+            if !is_there {
+                // Neither up nor away: what is not asked any more raises no alert.
+                metrics::gauge!("quarterdeck_endpoint_up", "endpoint" => key.clone()).set(f64::NAN);
+            }
+            is_there
+        });
         let due = in_force.ops.endpoints.values().filter(|it| is_due(&asked, it));
         let answers = futures_util::future::join_all(
             due.map(async |endpoint| (endpoint, house.executor.listing(endpoint).await)),

@@ -76,14 +76,14 @@ impl web::Sight for Sight {
         self.may_read_output(room, command, requester, subject)
     }
 
-    fn rules(&self) -> (Vec<WrittenRule>, String) {
-        let (rules, version) = self.rules();
+    fn rules(&self) -> (Vec<WrittenRule>, usize, String) {
+        let (rules, hidden, version) = self.rules();
         let written = rules.into_iter().map(|(told, code)| WrittenRule {
             id: told.id,
             says: told.says,
             place: told.place,
             code,
         });
-        (written.collect(), version)
+        (written.collect(), hidden, version)
     }
 }

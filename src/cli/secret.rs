@@ -115,9 +115,13 @@ fn set(name: &str, ops: &Path, mut recipients: Vec<Recipient>) -> anyhow::Result
     let replaced = path.exists();
     // Whole or not at all: a reload in this moment reads the one or the other. What begins with a dot is not read.
     let part = folder.join(format!(".{name}.age.part"));
-    fs::write(&part, sealed.as_str())
-        .and_then(|()| fs::rename(&part, &path))
-        .with_context(|| format!("writing {}", path.display()))?;
+    let write = || {
+        let mut file = fs::File::create(&part)?;
+        file.write_all(sealed.as_str().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, &path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))?;
     let did = if replaced { "Replaced" } else { "Wrote" };
     println!("{did} {}, for {} of age's recipients.", path.display(), recipients.len());
     println!("Name it in `credentials` of a command, then load the ops folder anew: quarterdeck reload");

@@ -96,6 +96,15 @@ impl InForce {
         self.rules.permits_at_all(&question(room, by, action, now))
     }
 
+    /// Whether a subject is a system that was declared, in an environment that it has.
+    pub fn declares(&self, subject: &str) -> bool {
+        let (key, environment) =
+            subject.split_once('@').map_or((subject, None), |(key, environment)| (key, Some(environment)));
+        self.ops.systems.get(key).is_some_and(|system| {
+            environment.is_none_or(|name| system.environments.iter().any(|declared| declared == name))
+        })
+    }
+
     /// Whether people of this homeserver may act in a room: ours, and those that the room's teams name.
     /// The same servers stand in the room's `m.room.server_acl`, which alone does not suffice.
     pub fn admits(&self, room: &Room, server: &ServerName) -> bool {

@@ -9,7 +9,7 @@ use super::{about::Verb, pipeline::Asked};
 use crate::{
     catalogue::{Argument, ArgumentType, Command},
     command::{self, May},
-    model::{Invocation, Timestamp, Value},
+    model::{Invocation, Timestamp},
     policy::Decision,
 };
 
@@ -46,30 +46,20 @@ impl Asked<'_> {
                 && refused.arguments.contains_key(&argument.name)
         };
         command.arguments.iter().filter(chosen).find_map(|argument| {
-            self.samples(argument).into_iter().take(MOST).find_map(|value| {
-                let mut other = refused.clone();
-                other.arguments.insert(argument.name.clone(), value);
-                other.subject = command.subject.as_deref().and_then(|subject| command::fill(subject, &other));
-                let subject_is_declared = other.subject.as_deref().is_none_or(|name| self.declares(name));
-                (other != *refused
-                    && subject_is_declared
-                    && matches!(self.decide(&other, now), Decision::Permitted(_)))
-                .then_some(other)
-            })
+            command::values(&self.in_force.ops, argument, self.asker()).into_iter().take(MOST).find_map(
+                |value| {
+                    let mut other = refused.clone();
+                    other.arguments.insert(argument.name.clone(), value);
+                    other.subject =
+                        command.subject.as_deref().and_then(|subject| command::fill(subject, &other));
+                    let subject_is_declared =
+                        other.subject.as_deref().is_none_or(|name| self.in_force.declares(name));
+                    (other != *refused
+                        && subject_is_declared
+                        && matches!(self.decide(&other, now), Decision::Permitted(_)))
+                    .then_some(other)
+                },
+            )
         })
-    }
-
-    /// Whether a subject is a system that was declared, in an environment that it has.
-    pub(super) fn declares(&self, subject: &str) -> bool {
-        let (key, environment) =
-            subject.split_once('@').map_or((subject, None), |(key, environment)| (key, Some(environment)));
-        self.in_force.ops.systems.get(key).is_some_and(|system| {
-            environment.is_none_or(|name| system.environments.iter().any(|declared| declared == name))
-        })
-    }
-
-    /// The values of an argument that are tried.
-    pub(super) fn samples(&self, argument: &Argument) -> Vec<Value> {
-        command::values(&self.in_force.ops, argument, self.asker())
     }
 }

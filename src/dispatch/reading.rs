@@ -8,7 +8,7 @@ use std::{
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use super::{dispatcher::House, in_force::InForce, pipeline::Granted};
+use super::{dispatcher::House, in_force::InForce, pipeline::Granted, sight::Viewer};
 use crate::{
     catalogue::Ops,
     model::{Event, Invocation, RequestNumber, Timestamp},
@@ -97,8 +97,8 @@ impl Sight {
     }
 
     /// The rules in force that are about what can be done in those of the rooms in which `!rules` is permitted to them, each
-    /// with its text; and the version.
-    pub fn rules(&self) -> (Vec<(Told, String)>, String) {
+    /// with its text, but for those that name what they may not know of; how many these are; and the version.
+    pub fn rules(&self) -> (Vec<(Told, String)>, usize, String) {
         let rules = &self.in_force.rules;
         let asked = Invocation {
             command: "rules".to_owned(),
@@ -106,22 +106,26 @@ impl Sight {
             subject: None,
             filters: Vec::new(),
         };
-        let mut commands = BTreeSet::new();
-        for standing in self.standings.values() {
+        let (mut commands, mut subjects) = (BTreeSet::new(), BTreeSet::new());
+        for (id, standing) in &self.standings {
             let Some(room) = self.in_force.ops.rooms.get(&standing.key) else { continue };
             let by = (&*self.who, standing);
             let may = self.in_force.ask(room, by, Action::Run(&asked), &Granted::default(), self.now);
             if matches!(may, Decision::Permitted(_)) {
                 commands.extend(room.commands.iter().cloned());
+                subjects.append(&mut Viewer { in_force: &self.in_force, room, id, by }.look(self.now));
             }
         }
         // A rule about anything is about what can be done somewhere.
-        let about = if commands.is_empty() { Vec::new() } else { rules.about(&commands) };
-        let about = about.into_iter();
-        let written = about.map(|told| {
+        let mut about = if commands.is_empty() { Vec::new() } else { rules.about(&commands) };
+        let all = about.len();
+        let known = self.in_force.ops.narrowed(&subjects, |room| self.rooms.contains_key(&room.key));
+        about.retain(|told| rules.is_known(&told.id, &known));
+        let hidden = all - about.len();
+        let written = about.into_iter().map(|told| {
             let code = rules.code(&told.id).unwrap_or_default();
             (told, code)
         });
-        (written.collect(), rules.digest().to_string())
+        (written.collect(), hidden, rules.digest().to_string())
     }
 }

@@ -10,9 +10,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, RoomId, UserId};
 
-use super::pipeline::Asked;
+use super::{in_force::InForce, pipeline::Asked};
 use crate::{
     catalogue::{Argument, Command, Join, Ops, Room, template},
     command::{self, Line, Mistake, Parsed},
@@ -59,7 +59,9 @@ impl Asked<'_> {
         let sights = || self.house.sights.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = sights().get(&whose).cloned();
         let subjects = known.unwrap_or_else(|| {
-            let subjects = self.look(now);
+            let by = (self.sender, self.standing);
+            let viewer = Viewer { in_force: self.in_force, room: self.room, id: &self.address.room, by };
+            let subjects = viewer.look(now);
             let mut sights = sights();
             if sights.len() >= KEPT {
                 sights.clear();
@@ -70,17 +72,36 @@ impl Asked<'_> {
         self.in_force.ops.narrowed(&subjects, |room| self.is_theirs(room))
     }
 
-    /// What some rule lets the sender act upon here, whatever forbids it at the moment.
-    fn look(&self, now: Timestamp) -> BTreeSet<String> {
+    /// Whether somebody may know of a room: they are in it, everybody may come in, or a team of it has them.
+    fn is_theirs(&self, room: &Room) -> bool {
+        let teams = &self.in_force.ops.teams;
+        room.key == self.room.key
+            || (room.join == Join::Open && self.in_force.admits(room, self.sender.server_name()))
+            || room.teams.iter().any(|key| teams.get(key).is_some_and(|it| it.users.contains(self.sender)))
+    }
+}
+
+/// Somebody in a room, under the rules in force: what they may act upon there is what they may know of.
+#[derive(Clone, Copy)]
+pub(super) struct Viewer<'a> {
+    pub in_force: &'a InForce,
+    pub room: &'a Room,
+    /// The room's id.
+    pub id: &'a RoomId,
+    pub by: (&'a UserId, &'a Standing),
+}
+
+impl Viewer<'_> {
+    /// What some rule lets them act upon here, whatever forbids it at the moment.
+    pub fn look(self, now: Timestamp) -> BTreeSet<String> {
         let ops = &self.in_force.ops;
         let here = self.room.commands.iter().filter_map(|name| ops.commands.get(name));
         let mut subjects = BTreeSet::new();
         for command in here {
             for (subject, invocation) in self.subjects(command) {
                 if !subjects.contains(&subject) {
-                    let by = (self.sender, self.standing);
                     let action = Action::Run(&invocation);
-                    if self.in_force.permits_at_all(self.room, by, action, now) {
+                    if self.in_force.permits_at_all(self.room, self.by, action, now) {
                         subjects.insert(subject);
                     }
                 }
@@ -90,7 +111,7 @@ impl Asked<'_> {
     }
 
     /// What a command can act upon, each with an invocation that does.
-    fn subjects(&self, command: &Command) -> BTreeMap<String, Invocation> {
+    fn subjects(self, command: &Command) -> BTreeMap<String, Invocation> {
         let Some(template) = &command.subject else { return BTreeMap::new() };
         let named = template::names(template);
         let mut tried: Vec<BTreeMap<String, Value>> = vec![BTreeMap::new()];
@@ -111,7 +132,8 @@ impl Asked<'_> {
         let acts = |arguments| {
             let mut invocation =
                 Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
-            let subject = command::fill(template, &invocation).filter(|subject| self.declares(subject))?;
+            let subject =
+                command::fill(template, &invocation).filter(|subject| self.in_force.declares(subject))?;
             invocation.subject = Some(subject.clone());
             Some((subject, invocation))
         };
@@ -119,19 +141,12 @@ impl Asked<'_> {
     }
 
     /// The values of an argument that are tried: all, where it says what is acted upon, else one.
-    fn values_of(&self, argument: &Argument, all: bool) -> Vec<Value> {
-        let mut values = self.samples(argument);
+    fn values_of(self, argument: &Argument, all: bool) -> Vec<Value> {
+        let asker = command::Asker { user: self.by.0, room: Some(self.id) };
+        let mut values = command::values(&self.in_force.ops, argument, asker);
         if !all {
             values.truncate(usize::from(argument.required || argument.default.is_some()));
         }
         values
-    }
-
-    /// Whether somebody may know of a room: they are in it, everybody may come in, or a team of it has them.
-    fn is_theirs(&self, room: &Room) -> bool {
-        let teams = &self.in_force.ops.teams;
-        room.key == self.room.key
-            || (room.join == Join::Open && self.in_force.admits(room, self.sender.server_name()))
-            || room.teams.iter().any(|key| teams.get(key).is_some_and(|it| it.users.contains(self.sender)))
     }
 }

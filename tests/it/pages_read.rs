@@ -132,6 +132,9 @@ forbid (principal in Team::"partner", action == Action::"read_output", resource)
 when { context.command == "fail" };
 @id("partner-log")
 permit (principal in Team::"partner", action == Action::"read_audit", resource);
+@id("sealed-room") @says("Nothing goes out from the room of the safe.")
+forbid (principal, action == Action::"deploy", resource)
+when { context.room == Room::"other" };
 "#,
     );
     world.serve().await;
@@ -192,7 +195,11 @@ async fn what_somebody_may_not_see_is_found_by_no_list_search_address_or_count()
     assert!(browser.get(&format!("/requests/{failed}")).await.text.contains("it went wrong"));
 
     // The rules: those of her room.
-    assert!(hers.get("/rules").await.text.contains("not-for-partners"));
+    let rules = hers.get("/rules").await.text;
+    assert!(rules.contains("not-for-partners") && rules.contains("Beside these, 1 that name"), "{rules}");
+    assert!(!rules.contains("sealed-room") && !rules.contains("&#34;other&#34;"), "{rules}");
+    let rules = browser.get("/rules").await.text;
+    assert!(rules.contains("sealed-room") && !rules.contains("Beside these"), "{rules}");
 
     // She leaves: with the same session there is nothing any more, by any address.
     carol.leave(&world.room).await;

@@ -70,8 +70,8 @@ pub trait Sight: Send + Sync {
         subject: Option<&str>,
     ) -> bool;
 
-    /// The rules in force that they may see, and the version.
-    fn rules(&self) -> (Vec<WrittenRule>, String);
+    /// The rules in force that they may see, how many others are about what can be done there, and the version.
+    fn rules(&self) -> (Vec<WrittenRule>, usize, String);
 }
 
 /// A rule, in words and as it is written.

@@ -26,12 +26,14 @@ impl WrittenRule {
 struct Shown<'a> {
     frame: Frame<'a>,
     rules: Vec<WrittenRule>,
+    /// How many name what this reader may not know of.
+    hidden: usize,
     version: String,
 }
 
 async fn rules(State(pages): State<Pages>, visitor: Visitor) -> Result<Response, Stop> {
     let _place = pages.asking.acquire().await;
     let sight = pages.decides.sight(&visitor.session.user).await?;
-    let (rules, version) = sight.rules();
-    Ok(page(StatusCode::OK, &Shown { frame: Frame::of(&visitor, "rules"), rules, version }))
+    let (rules, hidden, version) = sight.rules();
+    Ok(page(StatusCode::OK, &Shown { frame: Frame::of(&visitor, "rules"), rules, hidden, version }))
 }
