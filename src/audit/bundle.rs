@@ -11,6 +11,10 @@
 //! end COUNT
 //! ```
 //!
+//! One with contents begins with `quarterdeck.audit/v2`. Behind an entry it has a line `content SALT BYTES`, both in Base 64, for
+//! each content that the entry names by SHA-256(salt || bytes), as far as it is brought along, and after the list of a long
+//! output's parts one for each of them. Its last line is `end ENTRIES CONTENTS`.
+//!
 //! The tiles are those of the tree's right edge, and for each entry its own with all above it. [`verify`](super::verify)
 //! reads it, and shares no code with this that could hide a mistake.
 
@@ -20,10 +24,21 @@ use super::{
     note::PublicKey,
     tree::{Tile, Tiles},
 };
+use crate::model::Commitment;
+
+/// Whether a bundle has contents beside its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// Entries alone.
+    Entries,
+    /// What they name, too.
+    Contents,
+}
 
 /// All that stands before the entries.
-pub fn beginning(key: &PublicKey, checkpoint: &str, size: u64, tiles: &Tiles) -> String {
-    let mut text = format!("quarterdeck.audit/v1\n{key}\n\n{checkpoint}\n");
+pub fn beginning(with: With, key: &PublicKey, checkpoint: &str, size: u64, tiles: &Tiles) -> String {
+    let version = if with == With::Contents { 2 } else { 1 };
+    let mut text = format!("quarterdeck.audit/v{version}\n{key}\n\n{checkpoint}\n");
     for (tile, hashes) in tiles.iter() {
         text.push_str(&tile_line(tile, size, hashes));
     }
@@ -41,9 +56,25 @@ pub fn entry(index: u64, body: &str) -> String {
     format!("entry {index} {body}\n")
 }
 
-/// What stands after so many entries.
-pub fn end(entries: u64) -> String {
-    format!("end {entries}\n")
+/// A content that the entry before names.
+pub fn content(salt: &[u8], bytes: &[u8]) -> String {
+    format!("content {} {}\n", BASE64_STANDARD.encode(salt), BASE64_STANDARD.encode(bytes))
+}
+
+/// What stands after so many entries, and so many contents where it has any to have.
+pub fn end(with: With, entries: u64, contents: u64) -> String {
+    match with {
+        With::Entries => format!("end {entries}\n"),
+        With::Contents => format!("end {entries} {contents}\n"),
+    }
+}
+
+/// The contents that an entry names, in the order of its fields' names; none where it cannot be read.
+pub fn names(body: &str) -> Vec<Commitment> {
+    const FIELDS: [&str; 6] = ["invocation", "inputs", "kept", "reason", "text", "whole"];
+    let read: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let named = FIELDS.iter().filter_map(|field| read.get(field)?.as_str()?.parse().ok());
+    named.map(Commitment).collect()
 }
 
 #[cfg(test)]

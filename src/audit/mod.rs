@@ -7,6 +7,7 @@
 pub mod bundle;
 mod collector;
 pub mod cosign;
+mod export;
 pub mod follow;
 mod list;
 pub mod note;
@@ -25,6 +26,7 @@ mod words;
 mod words_of_waiting;
 
 pub use collector::{Collector, Declared, Error as CollectorError};
+pub use export::{Error as ExportError, Written, export};
 pub use list::{line, list, summary};
 pub use sealed::{bare, cosigners, sealed};
 pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};

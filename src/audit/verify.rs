@@ -2,6 +2,7 @@
 //! it uses the entry, the tree, the note and its cosignatures alone (`tests/it/log_checked.rs` looks).
 
 mod entry;
+mod named;
 
 use std::io::BufRead;
 
@@ -14,13 +15,16 @@ use super::{
     tree::{self, Edge, FullTile, Tile, Tiles},
 };
 use crate::model::Timestamp;
+use named::Named;
 
 /// The first line of a bundle.
 pub const MARK: &str = "quarterdeck.audit/v1";
+/// That of one with contents.
+pub const MARK_WITH_CONTENTS: &str = "quarterdeck.audit/v2";
 /// The first line of a proof: C2SP tlog-proof, "Format".
 pub const PROOF: &str = "c2sp.org/tlog-proof@v1";
-/// A longer line is no entry and no tile.
-const LONGEST: u64 = 16 << 20;
+/// A longer line is no entry, no tile and no content.
+const LONGEST: u64 = 64 << 20;
 
 /// The first thing that does not fit, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +60,16 @@ pub enum Fault {
         request: i64,
         /// What the entry calls it.
         commitment: String,
+    },
+    /// A content of a bundle.
+    #[error("a content beside entry {index}, in line {line}, does not fit: {what}")]
+    Beside {
+        /// The index of the entry before it.
+        index: u64,
+        /// Its line in the bundle, from 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
     },
     /// A tile.
     #[error("{0}")]
@@ -214,6 +228,8 @@ pub struct Verified {
     pub cosigned: Cosigners,
     /// How many entries are in the bundle.
     pub entries: u64,
+    /// How many contents are beside them; `None` where it is a bundle without.
+    pub contents: Option<u64>,
     /// The runs of entries that are in it, from and to: where one ends, entries of the log are left out.
     pub runs: Vec<(u64, u64)>,
 }
@@ -260,7 +276,7 @@ fn cosigned(note: &str, key: &PublicKey, witnesses: &[Cosigner]) -> Result<(Head
 /// found right, now and then.
 ///
 /// Every byte counts: the key is named by its number, the checkpoint signed by it, each tile vouched for by the root, each
-/// entry by its tile, and all is written in one way only. Alone cosignatures of witnesses that are not given cannot be checked.
+/// entry by its tile, each content by the entry before it, and all is written in one way only. Alone cosignatures of witnesses that are not given cannot be checked.
 pub fn bundle(
     reader: &mut impl BufRead,
     witnesses: &[Cosigner],
@@ -270,9 +286,11 @@ pub fn bundle(
     let mut line = String::new();
     let wrong = |line: u64, what: &str| Fault::Line { line, what: what.to_owned() };
     lines.next(&mut line)?;
-    if line != MARK {
-        return Err(wrong(1, "this is no bundle of an audit log, or one of another version"));
-    }
+    let contents = match line.as_str() {
+        MARK => None,
+        MARK_WITH_CONTENTS => Some(0),
+        _ => return Err(wrong(1, "this is no bundle of an audit log, or one of another version")),
+    };
     lines.next(&mut line)?;
     let key = PublicKey::read(&line).map_err(|error| wrong(lines.number, &error.to_string()))?;
     lines.next(&mut line)?;
@@ -309,7 +327,7 @@ pub fn bundle(
         tiles.check(head.root).map_err(|error| Fault::Tile(error.to_string()))?;
     }
 
-    let mut found = Verified { key, head, cosigned, entries: 0, runs: Vec::new() };
+    let mut found = Verified { key, head, cosigned, entries: 0, contents, runs: Vec::new() };
     let mut ids = Vec::new();
     while let Some(rest) = line.strip_prefix("entry ") {
         let (index, body) = rest.split_once(' ').ok_or_else(|| wrong(lines.number, "it has no entry"))?;
@@ -329,15 +347,27 @@ pub fn bundle(
         if found.entries.is_multiple_of(10_000) {
             progress(found.entries);
         }
+        let mut named = found.contents.map(|_| Named::by(body));
         lines.next(&mut line)?;
+        while let (Some(named), Some(count), Some(rest)) =
+            (&mut named, &mut found.contents, line.strip_prefix("content "))
+        {
+            named.take(rest).map_err(|what| Fault::Beside { index, line: lines.number, what })?;
+            *count += 1;
+            lines.next(&mut line)?;
+        }
     }
     // All at the end: a set of them would be asked from another corner of memory for each.
     ids.sort_unstable();
     if let Some(index) = ids.windows(2).filter(|two| two[0].0 == two[1].0).map(|two| two[1].1).min() {
         return Err(Fault::Entry { index, what: "another entry has its id".to_owned() });
     }
-    if line != format!("end {}", found.entries) {
-        return Err(wrong(lines.number, "this should be the end, with the number of entries"));
+    let end = match found.contents {
+        None => format!("end {}", found.entries),
+        Some(contents) => format!("end {} {contents}", found.entries),
+    };
+    if line != end {
+        return Err(wrong(lines.number, "this should be the end, with the number of what came before"));
     }
     if !lines.is_over()? {
         return Err(wrong(lines.number + 1, "something follows after the end"));

@@ -4,7 +4,7 @@ use jiff_sqlx::Timestamp as SqlTime;
 use ruma::OwnedRoomId;
 
 use super::{Checkpoint, Error, Storage, error::Doing as _};
-use crate::model::{RequestNumber, Timestamp};
+use crate::model::{Commitment, RequestNumber, Timestamp};
 
 /// A leaf that is in a signed tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct ContentRow {
     pub bytes: Vec<u8>,
     /// The request that it belongs to.
     pub request: i64,
+    /// What it is: the name of a [`ContentKind`](super::ContentKind).
+    pub kind: String,
 }
 
 /// Which leaves are copied out. What is `None` does not matter.
@@ -154,7 +156,8 @@ impl Storage {
     /// Contents after this name, in the order of their names.
     pub async fn contents_after(&self, after: &[u8], limit: i64) -> Result<Vec<ContentRow>, Error> {
         let rows = sqlx::query!(
-            "SELECT commitment, salt, bytes, request FROM contents WHERE commitment > $1 ORDER BY commitment LIMIT $2",
+            "SELECT commitment, salt, bytes, request, kind FROM contents
+             WHERE commitment > $1 ORDER BY commitment LIMIT $2",
             after,
             limit
         )
@@ -166,7 +169,24 @@ impl Storage {
             salt: row.salt,
             bytes: row.bytes,
             request: row.request,
+            kind: row.kind,
         });
         Ok(read.collect())
+    }
+
+    /// Those of these contents that are there.
+    pub async fn contents_named(&self, names: &[Commitment]) -> Result<Vec<ContentRow>, Error> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<Vec<u8>> = names.iter().map(|name| name.0.as_bytes().to_vec()).collect();
+        sqlx::query_as!(
+            ContentRow,
+            "SELECT commitment, salt, bytes, request, kind FROM contents WHERE commitment = ANY ($1)",
+            &names
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing("reading contents")
     }
 }

@@ -148,13 +148,16 @@ async fn no_canary_is_found_in_the_database_the_log_the_room_the_spool_or_a_bund
 
     let bundle = folder.join("bundle");
     let ops = world.ops.path().to_str().unwrap();
-    let exported = world.quarterdeck(&["audit", "export", "--ops", ops, bundle.to_str().unwrap()]);
+    let exported =
+        world.quarterdeck(&["audit", "export", "--contents", "--ops", ops, bundle.to_str().unwrap()]);
     assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let bundle = with_its_contents(&fs::read_to_string(&bundle).unwrap());
+    assert!(bundle.contains("[secret "), "what was printed is in it, masked");
     let kept = [
         ("the room", shown),
         ("the database", whole_database(&world).await),
         ("the log", world.log_text()),
-        ("the bundle", fs::read_to_string(&bundle).unwrap()),
+        ("the bundle", bundle),
         ("the spool", spooled(&folder.join("state"))),
     ];
     for (place, text) in &kept {
@@ -167,6 +170,14 @@ async fn no_canary_is_found_in_the_database_the_log_the_room_the_spool_or_a_bund
     // What is searched for would be found: the program itself had all three.
     let found = json!(secrets).to_string();
     assert!(secrets.iter().all(|secret| found.contains(&traces(secret)[0])));
+}
+
+/// A bundle with what its contents are, beside how they are written.
+fn with_its_contents(bundle: &str) -> String {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    let contents = bundle.lines().filter_map(|line| line.strip_prefix("content ")?.split_once(' '));
+    let contents = contents.map(|(_, bytes)| BASE64_STANDARD.decode(bytes).unwrap());
+    contents.fold(bundle.to_owned(), |text, bytes| text + "\n" + &*String::from_utf8_lossy(&bytes))
 }
 
 /// All that is in the files of a folder.

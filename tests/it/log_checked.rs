@@ -205,11 +205,35 @@ async fn what_is_exported_is_checked_without_us() {
     assert!(well && said.matches("none left out between").count() == 3, "{said}");
 }
 
+#[tokio::test]
+async fn contents_go_with_their_entries_where_they_are_asked_for_and_are_checked_without_us() {
+    let log = Log::new().await;
+    let bundle = log.folder.path().join("bundle");
+    let (well, said) = log.audit(&["export", "--contents", bundle.to_str().unwrap()]);
+    let contents = log.store.count("SELECT count(*) FROM contents").await;
+    assert!(well && contents > 0 && said.contains(&format!("with {contents} contents to")), "{said}");
+    let (well, said) = log.audit(&["verify", bundle.to_str().unwrap()]);
+    assert!(well && said.contains(&format!("and {contents} contents are what they name")), "{said}");
+    let text = fs::read_to_string(&bundle).unwrap();
+    assert!(text.starts_with("quarterdeck.audit/v2\n"), "{text}");
+    assert_eq!(text.matches("\ncontent ").count(), usize::try_from(contents).unwrap());
+    let read = "SELECT count(*) FROM entries WHERE kind = 'audit.read' AND body LIKE '%export: with contents, to %'";
+    assert_eq!(log.store.count(read).await, 1);
+    // A content with another byte is found, and said where.
+    let line = text.lines().find(|line| line.starts_with("content ")).unwrap();
+    let (before, bytes) = line.rsplit_once(' ').unwrap();
+    let other = format!("{before} {}", if bytes.starts_with("QUJD") { "QUJE" } else { "QUJD" });
+    fs::write(&bundle, text.replacen(line, &other, 1)).unwrap();
+    let (well, said) = log.audit(&["verify", bundle.to_str().unwrap()]);
+    assert!(!well && said.contains("the entry before it does not name it"), "{said}");
+}
+
 #[test]
 fn what_checks_a_bundle_uses_nothing_of_what_writes_the_log() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (file, allowed) in [
         ("audit/verify.rs", &["cosign::", "note::", "tree::", "model::Timestamp"][..]),
+        ("audit/verify/named.rs", &["model::{Commitment, Digest, Salt}"]),
         ("audit/verify/entry.rs", &[]),
         ("audit/cosign.rs", &["note::{Error, Said, said}", "model::{Random, Secret, Timestamp}"]),
         ("audit/note.rs", &["tree::TreeHash", "model::{Random, Secret}"]),

@@ -14,6 +14,28 @@ fn body(index: u64) -> String {
     format!(r#"{{"id":"{}","query":"q","type":"audit.read"}}"#, uuid::Uuid::from_u128(index.into()))
 }
 
+const SALT: [u8; 32] = [7; 32];
+
+/// An entry that names a content.
+fn naming(index: u64) -> String {
+    let name = Commitment::new(&crate::model::Salt(SALT), b"!status").0;
+    format!(r#"{{"id":"{}","text":"{name}","type":"command.received"}}"#, uuid::Uuid::from_u128(index.into()))
+}
+
+/// A bundle of a log of one entry, with the content that it names.
+fn with_content() -> String {
+    let key = LogKey::read(&LogKey::draw("example.org/log", &SystemRandom), "example.org/log").unwrap();
+    let (mut edge, mut tiles) = (Edge::default(), Tiles::new(1));
+    let leaf = leaf_hash(naming(0).as_bytes());
+    edge.push(leaf, &mut Vec::new());
+    tiles.put(Tile { level: 0, index: 0 }, leaf.to_vec());
+    let note = key.sign(Head { size: 1, root: edge.root().unwrap() }).unwrap();
+    beginning(With::Contents, key.public(), &note, 1, &tiles)
+        + &*entry(0, &naming(0))
+        + &*content(&SALT, b"!status")
+        + &*end(With::Contents, 1, 1)
+}
+
 /// A bundle of a log of `size` entries with those of `indexes` in it.
 fn bundle(size: u64, indexes: &[u64]) -> String {
     let key = LogKey::read(&LogKey::draw("example.org/log", &SystemRandom), "example.org/log").unwrap();
@@ -39,11 +61,11 @@ fn bundle(size: u64, indexes: &[u64]) -> String {
         tiles.put(Tile { level: 1, index: second }, roots.collect::<Vec<_>>().concat());
     }
     let note = key.sign(Head { size, root: edge.root().unwrap() }).unwrap();
-    let mut text = beginning(key.public(), &note, size, &tiles);
+    let mut text = beginning(With::Entries, key.public(), &note, size, &tiles);
     for index in indexes {
         text.push_str(&entry(*index, &body(*index)));
     }
-    text.push_str(&end(indexes.len() as u64));
+    text.push_str(&end(With::Entries, indexes.len() as u64, 0));
     text
 }
 
@@ -92,4 +114,28 @@ fn what_was_cut_off_put_in_or_moved_is_found() {
     let other = whole.replace(&body(1), &body(7));
     let fault = read(other.as_bytes()).unwrap_err();
     assert_eq!(fault, Fault::Entry { index: 1, what: "it is not the entry that was signed".to_owned() });
+}
+
+#[test]
+fn every_flipped_byte_of_a_bundle_with_contents_is_found_and_one_that_nothing_names() {
+    let whole = with_content();
+    let found = read(whole.as_bytes()).unwrap();
+    assert_eq!((found.entries, found.contents), (1, Some(1)));
+    for at in 0..whole.len() {
+        for bit in [0x01, 0x20] {
+            let mut flipped = whole.clone().into_bytes();
+            flipped[at] ^= bit;
+            assert!(read(&flipped).is_err(), "byte {at}: {:?}", String::from_utf8_lossy(&flipped));
+        }
+    }
+    let own = content(&SALT, b"!status");
+    for (instead, end) in [(String::new(), 0), (own.repeat(2), 2), (content(&SALT, b"!deploy"), 1)] {
+        let other = whole.replace(&own, &instead);
+        assert!(read(other.as_bytes()).is_err(), "{other}");
+        let other = other.replace("end 1 1", &format!("end 1 {end}"));
+        assert_eq!(read(other.as_bytes()).is_ok(), end == 0, "{other}");
+    }
+    // What was cut out of a bundle, and said to be so, is left out; a bundle without contents has none.
+    assert_eq!(names(&naming(0)).len(), 1);
+    assert!(read(whole.replace("audit/v2", "audit/v1").as_bytes()).is_err());
 }

@@ -1,20 +1,18 @@
 //! `quarterdeck audit export`: writes a bundle of entries that can be checked without us.
 
 use std::{
-    collections::BTreeSet,
     fs::OpenOptions,
-    io::{BufWriter, Write as _},
+    io::BufWriter,
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::Context as _;
-use uuid::Uuid;
 
 use super::{key, room_id};
 use crate::{
-    audit::{self, bundle, note::LogKey, tree},
+    audit::{self, bundle::With, note::LogKey},
     cli::logged,
     model::{Clock as _, SystemClock},
     storage::{Cut, Storage},
@@ -25,7 +23,7 @@ const PAGE: i64 = 1000;
 
 /// Writes entries with all that shows that they are in the signed log, to be checked by `quarterdeck audit verify FILE`.
 ///
-/// That they were read, and by whom, is itself recorded. Contents (texts, arguments, output) are not in it.
+/// That they were read, and by whom, is itself recorded. Contents (texts, arguments, output) are in it only with --contents.
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     /// Only of this room: its key in the ops folder, or its id
@@ -40,6 +38,10 @@ pub(super) struct Export {
     /// Of a log that has ended, by its number: the first is 1
     #[arg(long, value_name = "NUMBER")]
     log: Option<i32>,
+    /// With the texts, arguments, inputs of decisions and outputs that the entries name, as far as they are still there: what was
+    /// typed and printed, for whoever gets the file. Secrets are masked in them, as in the database
+    #[arg(long)]
+    contents: bool,
     /// Where to write it; a file that exists is kept
     file: PathBuf,
 }
@@ -64,6 +66,7 @@ impl Export {
             self.since.as_ref().map(|since| format!("since {since}")),
             self.log.map(|log| format!("log {log}")),
             self.witnessed.then(|| "as far as it is witnessed".to_owned()),
+            self.contents.then(|| "with contents".to_owned()),
             Some(format!("to {}", self.file.display())),
         ];
         let words: Vec<_> = words.into_iter().flatten().collect();
@@ -85,47 +88,22 @@ impl Export {
         key.open(&last.note).context("the last checkpoint is not one of this log's key")?;
 
         let cut = Cut { room, since };
-        let mut wanted: BTreeSet<_> = tree::needed_for_leaf(last.size, last.size - 1).into_iter().collect();
         let (mut indexes, mut from) = (Vec::new(), 0);
         loop {
             let page = storage.leaves_of(&cut, from, last.size, PAGE).await?;
             let Some(end) = page.last() else { break };
             from = end + 1;
-            // Neighbours share their tiles.
-            let mut tile = None;
-            for index in &page {
-                if tile.replace(index / tree::WIDTH) != Some(index / tree::WIDTH) {
-                    wanted.extend(tree::needed_for_leaf(last.size, *index));
-                }
-            }
             indexes.extend(page);
         }
-        let tiles = audit::tiles(storage, last.size, wanted.into_iter().collect()).await?;
-
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file);
         let file = file.with_context(|| format!("making {}", self.file.display()))?;
         let mut out = BufWriter::new(file);
-        out.write_all(bundle::beginning(key, &last.note, last.size, &tiles).as_bytes())?;
-        let mut rest = indexes.as_slice();
-        while let Some(first) = rest.first() {
-            // A page of leaves from there on, of which some may not be wanted.
-            let page = storage.leaves(*first, last.size, PAGE).await?;
-            let mut end = None;
-            for row in page.iter() {
-                let row = row?;
-                end = Some(row.index);
-                if rest.first() == Some(&row.index) {
-                    let gone = || format!("the entry {} is gone", Uuid::from_u128(row.id));
-                    out.write_all(bundle::entry(row.index, row.body.with_context(gone)?).as_bytes())?;
-                    rest = &rest[1..];
-                }
-            }
-            let Some(end) = end else { break };
-            rest = &rest[rest.partition_point(|index| *index <= end)..];
-        }
-        out.write_all(bundle::end(indexes.len() as u64).as_bytes())?;
+        let with = if self.contents { With::Contents } else { With::Entries };
+        let written = audit::export(storage, with, key, &last, &indexes, &mut out).await?;
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        println!("Wrote {} entries to {}. Check it with:", indexes.len(), self.file.display());
+        let contents =
+            if self.contents { format!(" with {} contents", written.contents.len()) } else { String::new() };
+        println!("Wrote {} entries{contents} to {}. Check it with:", written.entries, self.file.display());
         println!("  quarterdeck audit verify {} --key {key}", self.file.display());
         Ok(ExitCode::SUCCESS)
     }

@@ -38,10 +38,11 @@ pub(super) fn run(file: &Path, key: Option<&str>, witnesses: &[String]) -> anyho
         return Ok(ExitCode::FAILURE);
     }
     println!(
-        "{}: all {} entries are in the log of {} entries",
+        "{}: all {} entries are in the log of {} entries{}",
         file.display(),
         found.entries,
-        found.head.size
+        found.head.size,
+        found.contents.map(|count| format!(", and {count} contents are what they name")).unwrap_or_default()
     );
     for (from, to) in &found.runs {
         println!("  entries {from} to {to}, with none left out between");
