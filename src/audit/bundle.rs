@@ -18,26 +18,41 @@
 //! The tiles are those of the tree's right edge, and for each entry its own with all above it. [`verify`](super::verify)
 //! reads it, and shares no code with this that could hide a mistake.
 
+use std::collections::BTreeSet;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::{
     note::PublicKey,
     tree::{Tile, Tiles},
 };
-use crate::model::Commitment;
+use crate::model::{Commitment, RequestNumber};
 
 /// Whether a bundle has contents beside its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum With {
+pub enum With<'a> {
     /// Entries alone.
     Entries,
     /// What they name, too.
     Contents,
+    /// What they name, as far as it belongs to these requests.
+    ContentsOf(&'a BTreeSet<RequestNumber>),
+}
+
+impl With<'_> {
+    /// Whether the contents of this request are in it.
+    pub fn has(self, request: RequestNumber) -> bool {
+        match self {
+            Self::Entries => false,
+            Self::Contents => true,
+            Self::ContentsOf(requests) => requests.contains(&request),
+        }
+    }
 }
 
 /// All that stands before the entries.
-pub fn beginning(with: With, key: &PublicKey, checkpoint: &str, size: u64, tiles: &Tiles) -> String {
-    let version = if with == With::Contents { 2 } else { 1 };
+pub fn beginning(with: With<'_>, key: &PublicKey, checkpoint: &str, size: u64, tiles: &Tiles) -> String {
+    let version = if with == With::Entries { 1 } else { 2 };
     let mut text = format!("quarterdeck.audit/v{version}\n{key}\n\n{checkpoint}\n");
     for (tile, hashes) in tiles.iter() {
         text.push_str(&tile_line(tile, size, hashes));
@@ -62,10 +77,10 @@ pub fn content(salt: &[u8], bytes: &[u8]) -> String {
 }
 
 /// What stands after so many entries, and so many contents where it has any to have.
-pub fn end(with: With, entries: u64, contents: u64) -> String {
+pub fn end(with: With<'_>, entries: u64, contents: u64) -> String {
     match with {
         With::Entries => format!("end {entries}\n"),
-        With::Contents => format!("end {entries} {contents}\n"),
+        With::Contents | With::ContentsOf(_) => format!("end {entries} {contents}\n"),
     }
 }
 

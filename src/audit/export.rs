@@ -1,7 +1,7 @@
 //! Copies entries of a log out into a bundle, with or without the contents that they name.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     io::{self, Write},
 };
 
@@ -13,7 +13,7 @@ use super::{
     sequencer, tree,
 };
 use crate::{
-    model::Commitment,
+    model::{Commitment, RequestNumber},
     storage::{self, Checkpoint, ContentRow, LeafRow, Storage},
 };
 
@@ -44,14 +44,16 @@ pub enum Error {
 pub struct Written {
     /// How many entries.
     pub entries: u64,
-    /// The contents beside them.
-    pub contents: Vec<Commitment>,
+    /// Those that are written, so that each is written once.
+    seen: HashSet<Commitment>,
+    /// The contents beside them, with the requests that they belong to.
+    pub contents: Vec<(RequestNumber, Commitment)>,
 }
 
 /// Writes a bundle of these leaves, in the order of their indexes, of the tree that `checkpoint` signs.
 pub async fn export(
     storage: &Storage,
-    with: With,
+    with: With<'_>,
     key: &PublicKey,
     checkpoint: &Checkpoint,
     indexes: &[u64],
@@ -94,15 +96,16 @@ pub async fn export(
 /// A few entries, each with what it names.
 async fn some(
     storage: &Storage,
-    with: With,
+    with: With<'_>,
     rows: &[LeafRow<'_>],
     written: &mut Written,
     out: &mut (impl Write + Send),
 ) -> Result<(), Error> {
-    let body = |row: &LeafRow<'_>| row.body.map(ToOwned::to_owned).ok_or(Error::Gone(Uuid::from_u128(row.id)));
+    let body =
+        |row: &LeafRow<'_>| row.body.map(ToOwned::to_owned).ok_or(Error::Gone(Uuid::from_u128(row.id)));
     let bodies = rows.iter().map(|row| Ok((row.index, body(row)?))).collect::<Result<Vec<_>, Error>>()?;
     let mut there = HashMap::new();
-    if with == With::Contents {
+    if with != With::Entries {
         let names: Vec<_> = bodies.iter().flat_map(|(_, body)| bundle::names(body)).collect();
         there = by_name(storage.contents_named(&names).await?);
     }
@@ -112,6 +115,9 @@ async fn some(
         for name in bundle::names(&body) {
             // What several entries name stands behind the first of them.
             let Some(content) = there.remove(&name) else { continue };
+            if !with.has(RequestNumber(content.request)) || written.seen.contains(&name) {
+                continue;
+            }
             put(&content, name, written, out)?;
             if content.kind == "whole" {
                 parts(storage, &content, written, out).await?;
@@ -132,8 +138,7 @@ async fn parts(
     struct Parts {
         parts: Vec<Commitment>,
     }
-    let read: Parts =
-        serde_json::from_slice(&list.bytes).map_err(|error| Error::List(error.to_string()))?;
+    let read: Parts = serde_json::from_slice(&list.bytes).map_err(|error| Error::List(error.to_string()))?;
     for name in read.parts {
         if let Some(part) = storage.contents_named(&[name]).await?.first() {
             put(part, name, written, out)?;
@@ -142,8 +147,14 @@ async fn parts(
     Ok(())
 }
 
-fn put(content: &ContentRow, name: Commitment, written: &mut Written, out: &mut impl Write) -> io::Result<()> {
-    written.contents.push(name);
+fn put(
+    content: &ContentRow,
+    name: Commitment,
+    written: &mut Written,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    written.seen.insert(name);
+    written.contents.push((RequestNumber(content.request), name));
     out.write_all(bundle::content(&content.salt, &content.bytes).as_bytes())
 }
 

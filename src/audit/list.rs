@@ -5,7 +5,7 @@ use super::{
     words::{action, became, day, time, time_of_day, told},
 };
 use crate::{
-    model::{Event, Message, RequestNumber, Span},
+    model::{Archived, Event, Message, RequestNumber, Span},
     storage::{Found, Recorded},
 };
 
@@ -96,6 +96,9 @@ fn request<'a>(number: RequestNumber, entries: impl Iterator<Item = &'a Recorded
             Event::MessageEdited { .. } => besides.push(" · message edited afterwards".to_owned()),
             Event::MessageRedacted { .. } => besides.push(" · message removed afterwards".to_owned()),
             Event::ContentErased { .. } => besides.push(" · erased afterwards".to_owned()),
+            Event::ContentArchived(Archived { file, .. }) => {
+                besides.push(format!(" · archived to {file}"));
+            }
             Event::AuditRead { query, .. } => besides.push(format!(" · read {query}")),
             Event::RunFinishedLate { .. } => besides.push(" · ended late".to_owned()),
             _ => {}

@@ -4,6 +4,7 @@
 //! was decided, and `cli` on a terminal. It refuses to decide who may read, and to leave anything out: an
 //! entry that it has no better words for is shown by its kind. All times are UTC.
 
+pub mod archive;
 pub mod bundle;
 mod collector;
 pub mod cosign;

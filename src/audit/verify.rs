@@ -54,7 +54,9 @@ pub enum Fault {
         commitment: String,
     },
     /// A content that is not there any more.
-    #[error("a content of request {request} is gone, and no entry says that it was erased ({commitment})")]
+    #[error(
+        "a content of request {request} is gone, and no entry says that it was erased or archived ({commitment})"
+    )]
     ContentGone {
         /// Whose it was.
         request: i64,

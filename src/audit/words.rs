@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::words_of_waiting;
 use crate::model::{
-    Commitment, DirectOpened, Ending, Event, LoginAsked, Recovered, SessionBegun, SessionEnded, Span,
+    Archived, Commitment, DirectOpened, Ending, Event, LoginAsked, Recovered, SessionBegun, SessionEnded,
+    Span,
 };
 
 /// A time for a list: `2026-11-23 12:03:04`.
@@ -326,6 +327,13 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             spans.extend(text(*reason).map(|reason| Span::text(format!(": {reason}"))));
             spans
         }
+        Event::ContentArchived(Archived { file, contents, .. }) => vec![
+            Span::text(format!(
+                "Its words and output ({} contents) went to the archive, in ",
+                contents.len()
+            )),
+            Span::code(file),
+        ],
         Event::AuditRead { by, query } => {
             vec![Span::strong(by), Span::text(format!(" read the audit log: {query}"))]
         }

@@ -38,7 +38,7 @@ pub use process::{Limits, ProcessRun};
 pub use rpc::{Endpoint, ListedMethod, Listing, Listings, RpcRun};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
 pub use schedule::{Schedule, Timetable, scheduled};
-pub use settings::{GitSource, LocalDoor, MostRuns, Settings, WitnessSetting};
+pub use settings::{GitSource, LocalDoor, MostRuns, Retention, RetentionRule, Settings, WitnessSetting};
 pub use ssh::{SshHost, SshRun};
 pub use values::{Known, WrongValue, boolean, duration};
 

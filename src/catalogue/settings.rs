@@ -71,6 +71,8 @@ pub struct Settings {
     pub audit_key: PathBuf,
     /// `[audit] post_every`: how often a checkpoint is posted to the log room, at most. Default an hour.
     pub audit_post_every: SignedDuration,
+    /// `[retention]`: when contents go to files. Never by default.
+    pub retention: Option<Retention>,
     /// `[[audit.witness]]`: who is shown the log's checkpoints. Nobody by default.
     pub audit_witnesses: Vec<WitnessSetting>,
     /// `[secrets] identity` or `credential`: the file of the age identity that decrypts `secrets/*.age`. None by default.
@@ -103,6 +105,26 @@ impl MostRuns {
     pub const fn is_any(&self) -> bool {
         self.person.is_some() || self.room.is_some() || self.all.is_some()
     }
+}
+
+/// `[retention]`: when the contents of requests that have ended go out of the database and into files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// `folder`: where the files are, relative to the ops folder.
+    pub folder: PathBuf,
+    /// `[[retention.rule]]`, and `after` as the last: the first that fits a request counts.
+    pub rules: Vec<RetentionRule>,
+}
+
+/// `[[retention.rule]]`: which requests it is about, and how long after their end their contents go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetentionRule {
+    /// `commands`: those of these; of all by default.
+    pub commands: Vec<String>,
+    /// `rooms`: those of these, by their keys; of all by default.
+    pub rooms: Vec<String>,
+    /// `after`: so long after they ended; never where there is nothing.
+    pub after: Option<SignedDuration>,
 }
 
 /// `[[audit.witness]]`: a witness of the log, as C2SP tlog-witness has it.
@@ -141,10 +163,12 @@ impl Settings {
     /// lies elsewhere than the folder that the server was started with.
     pub fn rebase(&mut self, from: &Path, to: &Path) {
         let local = self.local.as_mut().map(|local| &mut local.socket);
+        let archive = self.retention.as_mut().map(|retention| &mut retention.folder);
         let signers = self.git.as_mut().and_then(|git| git.allowed_signers.as_mut());
         for path in [&mut self.state, &mut self.registration, &mut self.audit_key]
             .into_iter()
             .chain(local)
+            .chain(archive)
             .chain(signers)
         {
             if let Ok(inner) = path.strip_prefix(from) {

@@ -1,5 +1,6 @@
 //! `quarterdeck audit`: reads the audit log, and records that it was read.
 
+mod archive;
 mod erase;
 mod export;
 pub(super) mod key;
@@ -41,6 +42,8 @@ enum What {
     Verify(verify::Verify),
     /// Writes a bundle of entries that can be checked without us
     Export(export::Export),
+    /// Puts old contents into files, as [retention] declares it
+    Archive(archive::Archive),
     /// Has what was typed in a request, and what it printed, erased under the rules
     Erase(erase::Erase),
 }
@@ -79,6 +82,10 @@ impl Options {
                 What::Verify(verify) => {
                     verify.run(&storage, own.ok().map(|key| key.public().clone()), &witnesses).await
                 }
+                What::Archive(archive) => match own {
+                    Ok(key) => archive.run(&storage, &ops, &key).await,
+                    Err(error) => Err(error),
+                },
                 What::Export(export) => match own {
                     Ok(key) => export.run(&storage, &key).await,
                     Err(error) => Err(error),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCode};
 
-use super::folder;
+use super::{archiving, folder};
 use crate::{
     catalogue::{Command, Mistake, Ops, RunKind},
     executor::find_bubblewrap,
@@ -93,6 +93,12 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
             format!("no sandboxed command can start on this host: {why}"),
             "",
         ));
+    }
+    for name in archiving::unknown(ops) {
+        let what = format!(
+            "[retention] names {name}, which is not declared: it stands for what is gone, or is mistyped"
+        );
+        notes.push(note("quarterdeck.toml".to_owned(), what, ""));
     }
     if rehearsal.is_empty() && !rules.is_empty() {
         let rules = counted(rules.len(), "rule");

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::{catalogue::Mistake, dispatch::InForce};
 
 mod access;
+mod archiving;
 mod audit;
 mod back;
 mod check;

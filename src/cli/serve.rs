@@ -81,6 +81,7 @@ impl Options {
         }
         // What is signed is signed for this log alone, even if another begins meanwhile.
         let log = storage.log().await?;
+        let first_key = log_key.public().clone();
         let (of_log, log_key) = (storage.of_log(log.number), key::of_log(&log_key, &log)?);
         let public_key = log_key.public().to_string();
         let collector = Collector::new(of_log.clone(), &log_key, key::witnesses(&settings)?)?;
@@ -148,6 +149,8 @@ impl Options {
         let sequencer = tokio::spawn(sequencer.run(sealed.clone()));
         keepers.spawn(collector.run(stop.clone()));
         keepers.spawn(super::pages::keep_ending(storage.clone()));
+        let of_log = Box::new(move |log: &_| key::public_of_log(&first_key, log));
+        keepers.spawn(super::archiving::keep_archiving(Arc::clone(&house), of_log));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             instance = settings.instance,

@@ -34,7 +34,11 @@ pub async fn again(
         None => of_record(storage.story(number).await?.1),
     };
     let Some(bound) = bound else {
-        return not("what it asked for was never understood, or was erased.");
+        let message = not("what it asked for was never understood, or was erased.");
+        return match super::archived::words(storage, number).await? {
+            Some(archived) => not(&archived),
+            None => message,
+        };
     };
     if Verb::of(&bound.command).is_some() {
         return not("it was a word to another request. Say it to the one that you mean.");

@@ -46,8 +46,10 @@ pub async fn erase(
             ));
         }
     };
+    let archived = super::archived::words(&asked.house.storage, number).await?;
     if erased.contents == 0 {
-        return not(format!("Nothing is left of {number} that could be erased."));
+        let archived = archived.map(|archived| format!(" {archived}")).unwrap_or_default();
+        return not(format!("Nothing is left of {number} that could be erased.{archived}"));
     }
     for (step, to) in &erased.said {
         // Once for each erasure: something may be said of it again.
@@ -81,6 +83,9 @@ pub async fn erase(
             "The same was asked for again, and stands there still: {}.",
             numbers.join(", ")
         ))]);
+    }
+    if let Some(archived) = archived {
+        message = message.line([Span::text(archived)]);
     }
     Ok(message.line([Span::text(
             "The message that asked is its sender's to remove. Homeservers of others may keep copies, of uploaded files too, and so may backups of the database.",

@@ -10,6 +10,7 @@ mod adoption;
 mod again;
 mod answers;
 mod approve;
+mod archived;
 mod arrival;
 mod builtin;
 mod changes;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AttemptId, BootId, Commitment, Digest, Ending, OutputSummary, RequestNumber, Sandbox, State};
 
+pub use archived::Archived;
 pub use body::Entry;
 pub use recovered::{Recovered, Shown};
 pub use scheduled::{ScheduleEnded, ScheduleMissed, ScheduleSet};
@@ -409,6 +410,9 @@ pub enum Event {
         /// What for, in their words: a content of the request by which it was asked for.
         reason: Commitment,
     },
+    /// Contents of this request are in a file now, as a declared rule wants it, and no more in the database.
+    #[serde(rename = "content.archived")]
+    ContentArchived(Archived),
     /// Somebody read the audit log.
     #[serde(rename = "audit.read")]
     AuditRead {
@@ -482,6 +486,7 @@ pub enum Event {
     },
 }
 
+mod archived;
 mod body;
 mod kind;
 mod recovered;

@@ -37,6 +37,12 @@ pub enum Point {
     AfterAnswer,
     /// Contents are taken away, and that is recorded; the commit is not made.
     BeforeErasureCommit,
+    /// Old contents are in a file that was checked; they are still in the database, too.
+    AfterArchiveWritten,
+    /// They are taken away, and that is recorded; the commit is not made.
+    BeforeArchiveCommit,
+    /// It is committed; the file has not got its name.
+    AfterArchiveCommit,
     /// Another version is recorded as in force; the commit is not made.
     BeforeReloadCommit,
     /// It is committed; decisions are still made under the version before.
@@ -59,7 +65,7 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::AfterRoomMade,
         Self::AfterDirectRoomMade,
         Self::AfterDirectInvitation,
@@ -76,6 +82,9 @@ impl Point {
         Self::BeforeAnswer,
         Self::AfterAnswer,
         Self::BeforeErasureCommit,
+        Self::AfterArchiveWritten,
+        Self::BeforeArchiveCommit,
+        Self::AfterArchiveCommit,
         Self::BeforeReloadCommit,
         Self::AfterReloadCommit,
         Self::BeforeFiringCommit,
@@ -106,6 +115,9 @@ impl Point {
             Self::BeforeAnswer => "before-answer",
             Self::AfterAnswer => "after-answer",
             Self::BeforeErasureCommit => "before-erasure-commit",
+            Self::AfterArchiveWritten => "after-archive-written",
+            Self::BeforeArchiveCommit => "before-archive-commit",
+            Self::AfterArchiveCommit => "after-archive-commit",
             Self::BeforeReloadCommit => "before-reload-commit",
             Self::AfterReloadCommit => "after-reload-commit",
             Self::BeforeFiringCommit => "before-firing-commit",

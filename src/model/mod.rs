@@ -25,7 +25,7 @@ pub use answer::{Block, Message, Span, StateMark, table};
 pub use claimed::claimed_at;
 pub use digest::{Commitment, Digest, Salt, approval_digest};
 pub use entry::{
-    DirectOpened, Entry, Event, LoginAsked, Recovered, ScheduleEnded, ScheduleMissed, ScheduleSet,
+    Archived, DirectOpened, Entry, Event, LoginAsked, Recovered, ScheduleEnded, ScheduleMissed, ScheduleSet,
     SessionBegun, SessionEnded, Shown,
 };
 pub use filter::Filter;

@@ -177,8 +177,8 @@ impl Storage {
         Ok(())
     }
 
-    /// A content that an entry names, that is not there, and of which no entry says that it was erased: the request and
-    /// the name.
+    /// A content that an entry names, that is not there, and of which no entry says that it was erased or archived: the
+    /// request and the name.
     pub async fn content_gone(&self) -> Result<Option<(i64, String)>, Error> {
         let row = sqlx::query!(
             r#"
@@ -187,7 +187,7 @@ impl Storage {
             CROSS JOIN LATERAL (
                 SELECT e.request AS of, e.body::jsonb ->> field AS name
                 FROM unnest(ARRAY['text', 'invocation', 'inputs', 'reason', 'kept']) AS field
-                WHERE e.kind <> 'content.erased'
+                WHERE e.kind NOT IN ('content.erased', 'content.archived')
                 UNION ALL
                 -- What an erasure was for is a content of the request that asked for it.
                 SELECT (e.body::jsonb ->> 'asked')::bigint, e.body::jsonb ->> 'reason' WHERE e.kind = 'content.erased'
@@ -197,7 +197,7 @@ impl Storage {
               AND e.kind ~ '^(command|approval|confirmation|run|message|elevation|emergency|content)\.'
               AND NOT EXISTS (SELECT FROM contents c WHERE c.commitment = decode(named.name, 'hex'))
               AND NOT EXISTS (SELECT FROM entries erased
-                              WHERE erased.request = named.of AND erased.kind = 'content.erased'
+                              WHERE erased.request = named.of AND erased.kind IN ('content.erased', 'content.archived')
                                 AND erased.body::jsonb -> 'contents' ? named.name)
             ORDER BY e.place LIMIT 1
             "#

@@ -10,6 +10,7 @@
 
 mod adoption;
 mod approvals;
+mod archive;
 mod arriving;
 mod bell;
 mod charts;
@@ -58,6 +59,7 @@ mod work;
 
 pub use adoption::Done;
 pub use approvals::{Approval, Ended};
+pub use archive::{Due, NamingLeaf, Old};
 pub use bell::Bell;
 pub use charts::{COUNTED, Count, Waited};
 pub use claim::{InboxRow, Wanted};

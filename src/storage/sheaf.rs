@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{ContentKind, Error, OutboxDraft, OutboxRow, Storage, error::Doing as _};
 use crate::model::{
-    Commitment, DirectOpened, Entry, EntryId, Event, LoginAsked, Recovered, RequestNumber, Salt,
+    Archived, Commitment, DirectOpened, Entry, EntryId, Event, LoginAsked, Recovered, RequestNumber, Salt,
     ScheduleEnded, ScheduleSet, SessionBegun, SessionEnded, SignedDuration, Timestamp,
 };
 
@@ -317,6 +317,7 @@ fn who(event: &Event) -> Option<String> {
         | Event::SessionEnded(SessionEnded { by, .. }) => Some(by.to_string()),
         Event::OutsideNoted { by, .. }
         | Event::AuditRead { by, .. }
+        | Event::ContentArchived(Archived { by, .. })
         | Event::LogRecovered(Recovered { by, .. }) => Some(by.clone()),
         Event::RoomAdopted { by, .. } => by.clone(),
         Event::CommandPermitted { .. }

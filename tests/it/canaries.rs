@@ -173,7 +173,7 @@ async fn no_canary_is_found_in_the_database_the_log_the_room_the_spool_or_a_bund
 }
 
 /// A bundle with what its contents are, beside how they are written.
-fn with_its_contents(bundle: &str) -> String {
+pub fn with_its_contents(bundle: &str) -> String {
     use base64::prelude::{BASE64_STANDARD, Engine as _};
     let contents = bundle.lines().filter_map(|line| line.strip_prefix("content ")?.split_once(' '));
     let contents = contents.map(|(_, bytes)| BASE64_STANDARD.decode(bytes).unwrap());

@@ -62,6 +62,8 @@ macro_rules! killed {
                 Point::AfterDirectRoomMade, Point::AfterDirectInvitation,
                 // Nor that contents are erased: `erase`, which also dies there before the answer.
                 Point::BeforeErasureCommit,
+                // Nor that old contents go to files: `archive`.
+                Point::AfterArchiveWritten, Point::BeforeArchiveCommit, Point::AfterArchiveCommit,
                 // Nor that a version comes into force: `reload` kills there.
                 Point::BeforeReloadCommit, Point::AfterReloadCommit,
                 // Nor that something scheduled is due: `schedules`.

@@ -217,7 +217,8 @@ async fn contents_go_with_their_entries_where_they_are_asked_for_and_are_checked
     let text = fs::read_to_string(&bundle).unwrap();
     assert!(text.starts_with("quarterdeck.audit/v2\n"), "{text}");
     assert_eq!(text.matches("\ncontent ").count(), usize::try_from(contents).unwrap());
-    let read = "SELECT count(*) FROM entries WHERE kind = 'audit.read' AND body LIKE '%export: with contents, to %'";
+    let read =
+        "SELECT count(*) FROM entries WHERE kind = 'audit.read' AND body LIKE '%export: with contents, to %'";
     assert_eq!(log.store.count(read).await, 1);
     // A content with another byte is found, and said where.
     let line = text.lines().find(|line| line.starts_with("content ")).unwrap();

@@ -9,6 +9,7 @@ mod again;
 mod approvals;
 mod approved_builtins;
 mod approved_starts;
+mod archive;
 mod audit_log;
 mod burst;
 mod canaries;

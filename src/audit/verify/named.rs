@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_long_output_are_named_by_their_list() {
-        let list = format!(r#"{{"length":4,"parts":["{}","{}"]}}"#, name([1; 32], b"ab"), name([2; 32], b"cd"));
+        let list =
+            format!(r#"{{"length":4,"parts":["{}","{}"]}}"#, name([1; 32], b"ab"), name([2; 32], b"cd"));
         let body = format!(r#"{{"whole":"{}"}}"#, name([7; 32], list.as_bytes()));
         let mut named = Named::by(&body);
         named.take(&line([1; 32], b"ab")).unwrap_err();

@@ -11,6 +11,7 @@ mod doors;
 mod endpoint;
 mod host;
 mod http;
+mod retention;
 mod room;
 mod rule_test;
 mod secret;

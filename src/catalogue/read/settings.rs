@@ -6,7 +6,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use url::Url;
 
-use super::{Source, doors, section::Section};
+use super::{Source, doors, retention, section::Section};
 use crate::catalogue::{
     MostRuns, Settings,
     problems::{Located, Place, Problems},
@@ -106,6 +106,7 @@ pub(in crate::catalogue) fn settings(
     }
     let audit = file.section("audit", "[audit]").map(doors::audit).unwrap_or_default();
     let audit_key = over(environment, "QUARTERDECK_AUDIT_KEY", audit.key);
+    let retention = file.section("retention", "[retention]").and_then(|it| retention::retention(it, folder));
     let web_url = file.section("web", "[web]").and_then(doors::web);
     let web_url =
         over(environment, "QUARTERDECK_WEB_URL", web_url).and_then(|url| doors::pages(&url, problems));
@@ -181,6 +182,7 @@ pub(in crate::catalogue) fn settings(
         audit_key,
         audit_post_every: SignedDuration::from_secs(audit.post_every.unwrap_or(3600)),
         audit_witnesses: audit.witnesses,
+        retention,
         secrets_identity: match (secrets.identity, secrets.credential) {
             (Some(file), _) => Some(folder.join(file)),
             (None, name) => name.map(|name| credentials.join(name)),

@@ -1,11 +1,7 @@
 //! `quarterdeck audit export`: writes a bundle of entries that can be checked without us.
 
 use std::{
-    fs::OpenOptions,
-    io::BufWriter,
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-    process::ExitCode,
+    fs::OpenOptions, io::BufWriter, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::ExitCode,
 };
 
 use anyhow::Context as _;

@@ -11,7 +11,11 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    audit::{Declared, cosign::Cosigner, note::LogKey},
+    audit::{
+        Declared,
+        cosign::Cosigner,
+        note::{self, LogKey, PublicKey},
+    },
     catalogue::Settings,
     model::{Secret, SystemRandom},
     storage::Log,
@@ -59,6 +63,11 @@ pub fn read(settings: &Settings) -> anyhow::Result<LogKey> {
 pub fn of_log(key: &LogKey, log: &Log) -> anyhow::Result<LogKey> {
     let origin = log.origin.as_deref().unwrap_or_else(|| key.public().origin());
     Ok(key.named(origin)?)
+}
+
+/// Its public half, the same way.
+pub fn public_of_log(key: &PublicKey, log: &Log) -> Result<PublicKey, note::Error> {
+    key.named(log.origin.as_deref().unwrap_or_else(|| key.origin()))
 }
 
 /// The witnesses that `[[audit.witness]]` declares and that can be asked.

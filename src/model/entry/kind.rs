@@ -42,6 +42,7 @@ impl Event {
             Self::LocalRefused { .. } => "local.refused",
             Self::OutsideNoted { .. } => "outside.noted",
             Self::ContentErased { .. } => "content.erased",
+            Self::ContentArchived(_) => "content.archived",
             Self::AuditRead { .. } => "audit.read",
             Self::LogHeartbeat {} => "log.heartbeat",
             Self::LogRecovered { .. } => "log.recovered",

@@ -176,6 +176,7 @@ fn settings() -> Settings {
         audit_key: "/nowhere/audit.key".into(),
         audit_post_every: jiff::SignedDuration::from_hours(1),
         audit_witnesses: Vec::new(),
+        retention: None,
         secrets_identity: None,
         secrets_recipients: Vec::new(),
         credentials: std::path::PathBuf::new(),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit,
-    model::{Event, RequestNumber, SignedDuration, Span, State as Stands, Timestamp},
+    model::{Archived, Event, RequestNumber, SignedDuration, Span, State as Stands, Timestamp},
     storage::{Content, ContentKind, Recorded, Request, token},
 };
 
@@ -211,6 +211,14 @@ fn facts(
     });
     fact("Run by", ran.collect());
     fact("Held by", vec![sealed]);
+    let archived = entries.iter().filter_map(|it| match &it.entry.event {
+        Event::ContentArchived(Archived { file, .. }) => Some(vec![
+            Span::text(format!("what was typed and printed, on {} to ", it.entry.at.strftime("%F"))),
+            Span::code(file),
+        ]),
+        _ => None,
+    });
+    fact("Archived", archived.collect());
     facts
 }
 

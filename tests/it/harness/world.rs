@@ -479,8 +479,14 @@ impl World {
 
     /// Runs another subcommand of quarterdeck to its end.
     pub fn quarterdeck(&self, arguments: &[&str]) -> std::process::Output {
+        self.quarterdeck_with(arguments, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn quarterdeck_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> std::process::Output {
         Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .env("QUARTERDECK_DATABASE_URL", self.database.runtime_url().expose())
             .env("NO_PROXY", "*")
             .stdin(Stdio::null())
