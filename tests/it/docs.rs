@@ -356,6 +356,7 @@ fn every_file_that_the_settings_name_is_in_the_table_of_what_to_back_up() {
         ("homeserver.registration", "`registration.yaml`"),
         ("audit.key", "`[audit] key`"),
         ("secrets.identity", "`[secrets] identity`"),
+        ("retention.folder", "`[retention] folder`"),
     ] {
         assert!(files.remove(setting), "docs/ops-folder.md shows no `{setting}`");
         assert!(rows.iter().any(|line| line.contains(row)), "docs/backup.md has no row for {row}");
