@@ -6,6 +6,10 @@ use std::{
 };
 
 use sqlx::AssertSqlSafe;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::UnixStream,
+};
 
 use crate::harness::{OwnHomeserver, Plan, World};
 
@@ -238,4 +242,27 @@ async fn a_socket_that_another_server_has_put_there_stays_when_this_one_ends() {
     assert!(path.exists());
     world.stop().await;
     assert!(!path.exists(), "its own socket is left behind");
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_while_a_request_waits_gives_the_place_at_the_door_back() {
+    let mut world = world(Plan::default(), |world| Some(world.alice.id.clone())).await;
+    let mut waiting = Vec::new();
+    for number in 0..16 {
+        let mut stream = BufReader::new(UnixStream::connect(socket(&world)).await.unwrap());
+        let ask = format!("{{\"line\": \"slow 100 w{number}\"}}\n");
+        stream.get_mut().write_all(ask.as_bytes()).await.unwrap();
+        // What it says has an end; it hears on all the same.
+        stream.get_mut().shutdown().await.unwrap();
+        let mut line = String::new();
+        while !line.contains("runs") && !line.contains("waits") {
+            line.clear();
+            assert!(stream.read_line(&mut line).await.unwrap() > 0, "the door hung up on {number}");
+        }
+        waiting.push(stream);
+    }
+    drop(waiting);
+    world.leave_pending();
+    let output = quarterdeck(&world, "run", &["count", "seventeenth"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 }

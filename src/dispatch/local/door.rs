@@ -11,7 +11,7 @@ use std::{
 use nix::unistd::{Group, chown};
 use ruma::OwnedRoomId;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest},
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
     sync::Semaphore,
 };
@@ -149,6 +149,10 @@ async fn serve_one(house: &Arc<House>, stream: UnixStream) -> io::Result<()> {
                 }
             }
             Ok(_) | Err(_) => {}
+        }
+        // Whoever went away gives the place back. The end of what it says is not the end of its hearing.
+        if writer.ready(Interest::WRITABLE).await?.is_write_closed() {
+            return Ok(());
         }
         tokio::time::sleep(LOOK).await;
     }
