@@ -32,6 +32,11 @@ pub struct ProcessRun {
     pub sandbox: Sandbox,
 }
 
+/// How much output is kept where a command does not say, in bytes.
+pub const OUTPUT: usize = 256 << 20;
+/// How much output a command may have kept, in bytes: what names its parts fits into an entry.
+pub const MOST_OUTPUT: u64 = 512 << 20;
+
 /// The resource limits of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -45,12 +50,12 @@ pub struct Limits {
     pub file_size: u64,
     /// Processes of its user, other programs of that user included. Default 4,096 in a sandbox, none without one.
     pub processes: Option<u64>,
-    /// How much output is kept, in bytes; beyond it the middle is dropped. Default 1 MiB.
+    /// How much output is kept, in bytes; beyond it the middle is dropped. Default 256 MiB, at most 512 MiB.
     pub output: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 2 << 30, cpu: None, files: 256, file_size: 1 << 30, processes: None, output: 1 << 20 }
+        Self { memory: 2 << 30, cpu: None, files: 256, file_size: 1 << 30, processes: None, output: OUTPUT }
     }
 }

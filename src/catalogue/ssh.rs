@@ -22,7 +22,7 @@ pub struct SshRun {
     pub parallel: usize,
     /// Whether the other hosts are still begun when one has failed. Default false.
     pub keep_going: bool,
-    /// How much output is kept, of all hosts together, in bytes. Default 1 MiB.
+    /// How much output is kept, of all hosts together, in bytes. Default 256 MiB.
     pub output: usize,
 }
 

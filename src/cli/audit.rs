@@ -5,6 +5,7 @@ mod erase;
 mod export;
 pub(super) mod key;
 mod list;
+mod output;
 mod verify;
 mod verify_file;
 
@@ -36,6 +37,8 @@ enum What {
     List(Box<list::List>),
     /// Tells the whole story of one request
     Show(Show),
+    /// Writes all that a request's run printed
+    Output(output::Output),
     /// Makes the key that signs the log, and prints its public half
     Key(key::Key),
     /// Checks the log, or a bundle of it
@@ -78,6 +81,7 @@ impl Options {
             let read = match self.what {
                 What::List(list) => list.run(&storage, &ops).await,
                 What::Show(show) => show.run(&storage).await,
+                What::Output(output) => output.run(&storage).await,
                 What::Key(_) | What::Erase(_) => Ok(ExitCode::SUCCESS),
                 What::Verify(verify) => {
                     verify.run(&storage, own.ok().map(|key| key.public().clone()), &witnesses).await

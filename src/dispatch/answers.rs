@@ -3,7 +3,7 @@
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde_json::json;
 
-use super::speech;
+use super::{long::Stored, speech};
 use crate::{
     catalogue::Answers,
     matrix::{
@@ -20,6 +20,24 @@ pub const REQUEST: &str = "org.quarterdeck.request";
 /// What the source of a row begins with whose request is one of several that somebody asked for with one command:
 /// `status 1/2`.
 pub const PART: &str = "status ";
+
+/// A whole output.
+#[derive(Debug, Clone, Copy)]
+pub enum Printed<'a> {
+    /// It is at hand.
+    Little(&'a [u8]),
+    /// It is kept in parts.
+    Long(Stored),
+}
+
+impl Printed<'_> {
+    const fn length(&self) -> u64 {
+        match self {
+            Self::Little(bytes) => bytes.len() as u64,
+            Self::Long(stored) => stored.length,
+        }
+    }
+}
 
 /// Where the answers to one command go.
 #[derive(Debug, Clone)]
@@ -121,11 +139,20 @@ impl Address {
     }
 
     /// The whole output as a file, where the answer could show only a part of it.
-    pub fn whole_output(&self, number: RequestNumber, command: &str, output: &[u8]) -> OutboxDraft {
+    pub fn whole_output(&self, number: RequestNumber, command: &str, output: Printed<'_>) -> OutboxDraft {
         let step = format!("request/{number}/output");
         let name = speech::output_file(command, number);
-        let content = render::file(&name, "text/plain", output.len(), &self.place, &step);
-        let file = File { name, media_type: "text/plain".to_owned(), bytes: output.to_vec() };
+        let mut content = render::file(&name, "text/plain", output.length(), &self.place, &step);
+        let mut bytes = Vec::new();
+        match output {
+            Printed::Little(output) => bytes.extend_from_slice(output),
+            Printed::Long(Stored { name, length }) => {
+                let message = speech::too_large(number, length);
+                let message = render::message(&message, &self.place, &[], Loudness::Notice, &step);
+                content = render::kept_file(content, &name.0.to_string(), message);
+            }
+        }
+        let file = File { name, media_type: "text/plain".to_owned(), bytes };
         self.draft(step, Some(number), "m.room.message", content, Some(file))
     }
 
@@ -133,7 +160,7 @@ impl Address {
     pub fn proof(&self, asked: RequestNumber, proved: RequestNumber, proof: &[u8]) -> OutboxDraft {
         let step = format!("request/{asked}/proof");
         let name = format!("{proved}.tlog-proof");
-        let content = render::file(&name, "text/plain", proof.len(), &self.place, &step);
+        let content = render::file(&name, "text/plain", proof.len() as u64, &self.place, &step);
         let file = File { name, media_type: "text/plain".to_owned(), bytes: proof.to_vec() };
         self.draft(step, Some(asked), "m.room.message", content, Some(file))
     }
@@ -151,7 +178,7 @@ impl Address {
         state: State,
         message: &Message,
         loudness: Loudness,
-        whole: Option<(&str, &[u8])>,
+        whole: Option<(&str, Printed<'_>)>,
     ) -> Vec<OutboxDraft> {
         let step = format!("request/{number}/private");
         let mentions = if loudness == Loudness::Text { std::slice::from_ref(&self.sender) } else { &[] };

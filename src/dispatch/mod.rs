@@ -28,6 +28,7 @@ mod listings;
 mod live;
 pub mod local;
 mod login;
+mod long;
 mod may;
 mod outcome;
 mod pipeline;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use ruma::RoomId;
 
 use super::{
-    answers::Address,
+    answers::{Address, Printed},
     dispatcher::House,
     elevation,
     live::{self, Shown},
+    long::{self, Stored},
     running::About,
     seeing::{Decided, Output, Sees},
     speech,
@@ -46,6 +47,7 @@ impl Ended<'_> {
     pub async fn tell(&self, house: &House) -> bool {
         let room = &self.about.address.room;
         let mut times = 0;
+        let stored = long::keep(house, self.ran.number, self.ran.whole.as_ref()).await;
         loop {
             let rules = house.current.get().rules.digest();
             let decided = if !says_anything(self.ran) {
@@ -58,7 +60,7 @@ impl Ended<'_> {
             } else {
                 Decided::for_nobody(rules)
             };
-            match record(house, room, self.ran, self.telling(house, &decided)).await {
+            match record(house, room, self.ran, self.telling(house, &decided, stored)).await {
                 Recorded::OthersAreThere => {
                     times += 1;
                     house.seeing.forget(room);
@@ -81,7 +83,7 @@ impl Ended<'_> {
     }
 
     /// What is said of it, the answer first.
-    fn telling(&self, house: &House, decided: &Decided) -> Telling {
+    fn telling(&self, house: &House, decided: &Decided, stored: Option<Stored>) -> Telling {
         let Self { command, ran, about, .. } = *self;
         let (number, outcome, address) = (ran.number, &ran.outcome, &about.address);
         let prefix = house.current.get().ops.settings.prefix.clone();
@@ -89,6 +91,12 @@ impl Ended<'_> {
         let in_words = |outcome: &Outcome, kept: &[u8]| {
             let message =
                 speech::outcome(&prefix, number, command, outcome, (kept, &self.invocation.filters));
+            let message = match stored {
+                Some(_) if !self.invocation.filters.is_empty() && !kept.is_empty() => {
+                    message.line([Span::text("It printed more than is looked through here: what is in the middle is in the file alone.")])
+                }
+                _ => message,
+            };
             match (&about.stopped_by, &outcome.ending) {
                 (Some(by), Ending::Cancelled) => speech::stopped_by(by, message),
                 _ => message,
@@ -111,7 +119,10 @@ impl Ended<'_> {
         let message = besides(message);
         let long = SignedDuration::from_millis(outcome.took_ms) > WAITED_FOR;
         let loudness = if long { Loudness::Text } else { Loudness::Notice };
-        let whole = (!preview(&ran.kept).whole).then_some(&ran.kept[..]);
+        let whole = match stored {
+            Some(stored) => Some(Printed::Long(stored)),
+            None => (!preview(&ran.kept).whole).then_some(Printed::Little(&ran.kept)),
+        };
         let answer = address.answer(number, state, &message, loudness);
         let alone = matches!(decided.sees, Sees::Asker(_));
         let mut drafts = vec![if alone { Address::without_output(answer) } else { answer }];
@@ -136,7 +147,8 @@ impl Ended<'_> {
         {
             drafts.extend(address.end_mark(number, mark));
         }
-        Telling { drafts, event: decided.event(&address.sender), people: decided.mark }
+        let whole = stored.map(|stored| stored.name);
+        Telling { drafts, event: decided.event(&address.sender), people: decided.mark, whole }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     answers::Address,
     dispatcher::House,
-    live, outcome,
+    live, long, outcome,
     seeing::{Decided, Output, Sees},
     speech,
 };
@@ -58,8 +58,11 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
             None
         }
     };
-    let (kept, output) = leftover
-        .map_or_else(|| (Vec::new(), OutputSummary::empty()), |leftover| (leftover.kept, leftover.output));
+    let (kept, output, whole) = leftover.map_or_else(
+        || (Vec::new(), OutputSummary::empty(), None),
+        |leftover| (leftover.kept, leftover.output, leftover.whole),
+    );
+    let whole = long::keep(house, number, whole.as_ref()).await.map(|stored| stored.name);
     let took = house.storage.now().duration_since(run.started_at);
     let ended = Outcome {
         ending: Ending::Interrupted,
@@ -96,7 +99,8 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
         if marked && let Some(mark) = message.mark {
             drafts.extend(address.end_mark(number, mark));
         }
-        let telling = Telling { drafts, event: decided.event(&run.request.sender), people: decided.mark };
+        let telling =
+            Telling { drafts, event: decided.event(&run.request.sender), people: decided.mark, whole };
         let kept = (!kept.is_empty()).then_some(&kept[..]);
         finished =
             house.storage.finish((number, &run.request.room), run.attempt, &ended, kept, telling).await?;

@@ -170,6 +170,17 @@ impl Message {
     }
 }
 
+/// The homeserver does not take a file of this length.
+pub fn too_large(number: RequestNumber, length: u64) -> Message {
+    let length = length.div_ceil(1 << 20);
+    Message::plain().line([
+        Span::text(format!(
+            "What it printed is {length} MiB, more than this homeserver takes as a file. On Quarterdeck's host: "
+        )),
+        Span::code(format!("quarterdeck audit output {number}")),
+    ])
+}
+
 /// The name of the file that holds the whole output of a run.
 pub fn output_file(command: &str, number: RequestNumber) -> String {
     format!("{command}-{number}.txt")

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Executor, Ran, Sink, kind::Kind, redact::Redactor, spool::Kept};
+use super::{Executor, Ran, Sink, kind::Kind, redact::Redactor, whole::Kept};
 use crate::{
     catalogue::{Command, HttpRun, RunKind},
     command::{HttpRequest, http_request},
@@ -83,6 +83,7 @@ impl Kind for Request {
             attempt: self.attempt,
             outcome: Outcome { ending, took_ms, output },
             kept: kept.map(|kept| kept.bytes).unwrap_or_default(),
+            whole: None,
         }
     }
 }
@@ -176,7 +177,7 @@ impl<'a> Shown<'a> {
     pub(super) fn finish(mut self) -> Kept {
         let rest = self.redactor.finish();
         self.keep(&rest);
-        Kept { bytes: self.kept, printed: self.printed, truncated: self.truncated }
+        Kept { printed: self.printed, truncated: self.truncated, ..Kept::little(self.kept) }
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     group::{self, Process},
     process::GRACE,
     spool::{Meta, Spool},
+    whole::{Kept, Whole},
 };
 use crate::model::{OutputSummary, RequestNumber};
 
@@ -25,8 +26,10 @@ const LOOK: Duration = Duration::from_millis(25);
 pub struct Leftover {
     /// The request's number, where it was written down.
     pub number: Option<RequestNumber>,
-    /// What it had printed, masked, as far as it was spooled.
+    /// What it had printed, masked, as far as it was spooled; of a long output both ends.
     pub kept: Vec<u8>,
+    /// Where all of a long output lies.
+    pub whole: Option<Whole>,
     /// The facts about that.
     pub output: OutputSummary,
     /// How many processes of it still ran, and were ended.
@@ -39,14 +42,19 @@ pub(super) async fn end(spool: &Spool) -> io::Result<Leftover> {
         // Never written down: a process that was never told to go, so that `exec-run` left by itself; or what is no
         // process of ours, and ended with us.
         let Some(limit) = spool.read_limit()? else {
-            return Ok(Leftover { number: None, kept: Vec::new(), output: OutputSummary::empty(), ended: 0 });
+            let output = OutputSummary::empty();
+            return Ok(Leftover { number: None, kept: Vec::new(), whole: None, output, ended: 0 });
         };
-        let kept = spool.kept(limit)?;
-        return Ok(Leftover { number: None, output: kept.summary(None), kept: kept.bytes, ended: 0 });
+        return Ok(Leftover::of(None, spool.kept(limit)?, 0));
     };
     let ended = end_processes(&meta).await?;
-    let kept = spool.kept(meta.limit)?;
-    Ok(Leftover { number: Some(meta.number), output: kept.summary(None), kept: kept.bytes, ended })
+    Ok(Leftover::of(Some(meta.number), spool.kept(meta.limit)?, ended))
+}
+
+impl Leftover {
+    fn of(number: Option<RequestNumber>, kept: Kept, ended: usize) -> Self {
+        Self { number, output: kept.summary(None), kept: kept.bytes, whole: kept.whole, ended }
+    }
 }
 
 /// The living processes that are certainly of this attempt.

@@ -6,7 +6,7 @@
 //! endpoints.
 //!
 //! It refuses: a shell, an inherited environment, a second start of an attempt, a secret in an
-//! argument, unbounded output. It never fails towards its caller: what could not be started is an
+//! argument, an output that is written nowhere or held whole in memory. It never fails towards its caller: what could not be started is an
 //! ending like any other, with the reason and the mend.
 
 mod become_program;
@@ -32,6 +32,7 @@ mod spool;
 mod ssh;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::{
     collections::HashSet,
@@ -52,6 +53,7 @@ pub use process::Poised;
 pub use sandbox::find_bubblewrap;
 pub use secrets::{MissingSecret, Secrets};
 pub use ssh::SSH;
+pub use whole::{PART, Whole};
 
 use self::{job::Job, kind::Kind, launch::Running, spool::Spool};
 use crate::{
@@ -87,8 +89,10 @@ pub struct Ran {
     pub attempt: AttemptId,
     /// How it ended.
     pub outcome: Outcome,
-    /// What it printed: head and tail of it, masked.
+    /// What it printed, masked; of a long output both ends.
     pub kept: Vec<u8>,
+    /// Where all that was kept of a long output lies, until the attempt is forgotten.
+    pub whole: Option<Whole>,
 }
 
 /// Runs what warrants allow.

@@ -14,7 +14,8 @@ use super::{
     redact::Redactor,
     sandbox::{told_an_end, why_not},
     spec::FAILED,
-    spool::{Keeper, Kept, Spool, Unspent},
+    spool::{Keeper, Spool, Unspent},
+    whole::Kept,
 };
 use crate::model::{AttemptId, Ending, Outcome, OutputSummary, Sandbox, fault::Point};
 
@@ -86,11 +87,13 @@ pub(super) async fn run(
     };
     let output = kept.as_ref().map_or_else(OutputSummary::empty, |kept| kept.summary(printed));
     let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let (kept, whole) = kept.map(|kept| (kept.bytes, kept.whole)).unwrap_or_default();
     Ran {
         number: job.number,
         attempt: job.attempt,
         outcome: Outcome { ending, took_ms, output },
-        kept: kept.map(|kept| kept.bytes).unwrap_or_default(),
+        kept,
+        whole,
     }
 }
 
@@ -198,13 +201,11 @@ impl Collector<'_> {
         let failed = self.keeper.as_ref().map_or(Some("a thread died"), Keeper::failed).map(str::to_owned);
         let (mut kept, failed) = match read.flatten() {
             Ok(kept) => (kept, failed),
-            Err(error) => (Kept { bytes: Vec::new(), printed: 0, truncated: true }, Some(error.to_string())),
+            Err(error) => (Kept::lost(), Some(error.to_string())),
         };
         if let Some(failed) = failed {
             tracing::error!(run.number = %job.number, error = failed, "the output of a run could not be kept whole");
-            kept.truncated = true;
-            kept.bytes
-                .extend(format!("\n[... the rest of the output could not be kept: {failed} ...]\n").bytes());
+            kept.is_cut(&failed);
         }
         (Some(kept), self.printed)
     }

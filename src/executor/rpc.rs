@@ -97,6 +97,7 @@ impl Kind for Call {
                 output,
             },
             kept: kept.map(|kept| kept.bytes).unwrap_or_default(),
+            whole: None,
         }
     }
 }

@@ -55,6 +55,7 @@ impl Executor {
                     output: OutputSummary::empty(),
                 },
                 kept: Vec::new(),
+                whole: None,
             },
         }
     }

@@ -5,6 +5,7 @@
 //!               limit     how much output is kept, where there is no process of this host
 //!               output    the first half of what is kept
 //!               tail.N    the second half, in files that are filled one after the other; the last two stay
+//!               salt      what the names of its parts in the database are made with, once they are being written there
 //!               work/     the working folder, where the command declares none
 //! ```
 //!
@@ -13,15 +14,18 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::spec::SpecUser;
-use crate::model::{AttemptId, Digest, OutputSummary, RequestNumber, Timestamp};
+use super::{
+    spec::SpecUser,
+    whole::{Kept, Piece},
+};
+use crate::model::{AttemptId, RequestNumber, Timestamp};
 
 /// What is known of an attempt's process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,32 +157,34 @@ impl Spool {
         Keeper { folder: self.folder.clone(), split, kept: 0, file: None, failed: None, whole }
     }
 
-    /// Reads what was kept. `bytes` is what the program printed, where that is known.
+    /// Reads what was kept: all of it where that is little, else its two ends, and where the whole lies.
     pub(super) fn kept(&self, limit: usize) -> io::Result<Kept> {
         let split = Split::new(limit);
-        let mut bytes = read_if_there(&self.folder.join("output"))?;
+        let output = self.folder.join("output");
+        let head = length_if_there(&output)?;
         let mut tails: Vec<u64> = fs::read_dir(&self.folder)?
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("tail.")?.parse().ok())
             .collect();
         tails.sort_unstable();
+        let mut pieces = vec![Piece::File { path: output, from: 0, length: head }];
         let Some(&last) = tails.last() else {
-            return Ok(Kept { printed: bytes.len() as u64, truncated: false, bytes });
+            return Kept::read(&self.folder, pieces, head, false);
         };
-        let mut tail = Vec::new();
-        for number in tails.into_iter().rev().take(2).rev() {
-            tail.extend(read_if_there(&self.folder.join(format!("tail.{number}")))?);
-        }
-        let last_length = (tail.len() as u64).saturating_sub(if last > 0 { split.tail } else { 0 });
-        let printed = bytes.len() as u64 + last * split.tail + last_length;
+        let of = |number: u64| self.folder.join(format!("tail.{number}"));
+        let last_length = length_if_there(&of(last))?;
+        let printed = head + last * split.tail + last_length;
         let left_out = printed.saturating_sub(split.head + split.tail);
         if left_out > 0 {
-            let begin = tail.len().saturating_sub(usize::try_from(split.tail).unwrap_or(usize::MAX));
-            bytes.extend(format!("\n[... {left_out} bytes left out ...]\n").bytes());
-            bytes.extend_from_slice(&tail[begin..]);
-        } else {
-            bytes.extend(tail);
+            pieces.push(Piece::Words(format!("\n[... {left_out} bytes left out ...]\n").into_bytes()));
         }
-        Ok(Kept { printed, truncated: left_out > 0, bytes })
+        if let Some(before) = last.checked_sub(1) {
+            // Of the one before, what the last has not taken the place of.
+            let from = if left_out > 0 { last_length } else { 0 };
+            let length = length_if_there(&of(before))?.saturating_sub(from);
+            pieces.push(Piece::File { path: of(before), from, length });
+        }
+        pieces.push(Piece::File { path: of(last), from: 0, length: last_length });
+        Kept::read(&self.folder, pieces, printed, left_out > 0)
     }
 }
 
@@ -202,28 +208,6 @@ impl Drop for Unspent {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.0.take().map(|spool| spool.remove()) {
             tracing::warn!(%error, "could not remove the folder of a run that did not start");
-        }
-    }
-}
-
-/// What was kept of a run's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
-    /// Head and tail, and between them a line that says what was left out.
-    pub bytes: Vec<u8>,
-    /// How many bytes there were, after masking.
-    pub printed: u64,
-    /// Whether the middle was left out.
-    pub truncated: bool,
-}
-
-impl Kept {
-    /// The facts about it. `printed` is the count before masking, where it is known.
-    pub(super) fn summary(&self, printed: Option<u64>) -> OutputSummary {
-        OutputSummary {
-            bytes: i64::try_from(printed.unwrap_or(self.printed)).unwrap_or(i64::MAX),
-            truncated: self.truncated,
-            digest: Digest::of(&self.bytes),
         }
     }
 }
@@ -279,7 +263,7 @@ impl Keeper {
     /// All that was kept, where it was little and nothing went wrong.
     pub(super) fn take_whole(&mut self) -> Option<Kept> {
         let bytes = self.whole.take().filter(|_| self.failed.is_none())?;
-        Some(Kept { printed: bytes.len() as u64, truncated: false, bytes })
+        Some(Kept::little(bytes))
     }
 
     /// What prevented more from being kept.
@@ -317,10 +301,16 @@ fn private(path: &Path) -> io::Result<File> {
 }
 
 fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match File::open(path) {
-        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn length_if_there(path: &Path) -> io::Result<u64> {
+    match fs::metadata(path) {
+        Ok(file) => Ok(file.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }
 }

@@ -62,25 +62,28 @@ impl Kind for Remote {
 
     async fn run(self, executor: &Executor, cancel: &CancellationToken, sink: &dyn Sink) -> Ran {
         let begun = Instant::now();
-        let ran = |ending, output, kept| {
+        let ran = |ending, output, (kept, whole)| {
             let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
             Ran {
                 number: self.number,
                 attempt: self.attempt,
                 outcome: Outcome { ending, took_ms, output },
                 kept,
+                whole,
             }
         };
         let prepared = match self.prepare(executor) {
             Ok(prepared) if !cancel.is_cancelled() => prepared,
-            Ok(_) => return ran(Ending::Cancelled, OutputSummary::empty(), Vec::new()),
-            Err(reason) => return ran(Ending::NotStarted { reason }, OutputSummary::empty(), Vec::new()),
+            Ok(_) => return ran(Ending::Cancelled, OutputSummary::empty(), (Vec::new(), None)),
+            Err(reason) => {
+                return ran(Ending::NotStarted { reason }, OutputSummary::empty(), (Vec::new(), None));
+            }
         };
         let shown = Shown::new(&prepared.spool, self.run.output, sink);
         let ending = prepared.run(&self, &shown, cancel).await;
         drop(prepared);
         let (kept, printed) = shown.finish();
-        ran(ending, kept.summary(Some(printed)), kept.bytes)
+        ran(ending, kept.summary(Some(printed)), (kept.bytes, kept.whole))
     }
 }
 

@@ -44,6 +44,22 @@ impl Digest {
     }
 }
 
+/// The digest of what comes piece by piece.
+#[derive(Clone, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Some more.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that came.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -95,6 +111,12 @@ impl Salt {
         let mut bytes = [0; 32];
         random.fill(&mut bytes);
         Self(bytes)
+    }
+
+    /// The salt of one of many parts that have this one in common: who knows that of one part learns nothing of another's.
+    #[must_use]
+    pub fn of_part(&self, number: u64) -> Self {
+        Self(Digest::of_parts([&self.0[..], &number.to_be_bytes()]).0)
     }
 }
 

@@ -239,8 +239,11 @@ pub enum Event {
         took_ms: i64,
         /// The facts about its output.
         output: OutputSummary,
-        /// The output that was kept, where there was any.
+        /// The output that was kept, where there was any; of a long one both ends.
         kept: Option<Commitment>,
+        /// What lists the parts of a long output, which together are all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        whole: Option<Commitment>,
     },
     /// A run ended after it had already been given a final state. Recorded, and nothing else changes.
     #[serde(rename = "run.finished_late")]

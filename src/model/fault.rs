@@ -23,6 +23,8 @@ pub enum Point {
     AfterProcessStart,
     /// The process has ended; nobody was told.
     AfterProcessEnd,
+    /// All of a long output is in the database; no entry names it.
+    AfterPartsKept,
     /// Everything that follows from somebody's word is written; the commit is not.
     BeforeApprovalCommit,
     /// Somebody's word is committed with what follows from it.
@@ -65,7 +67,7 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AfterRoomMade,
         Self::AfterDirectRoomMade,
         Self::AfterDirectInvitation,
@@ -75,6 +77,7 @@ impl Point {
         Self::AfterDecisionCommit,
         Self::AfterProcessStart,
         Self::AfterProcessEnd,
+        Self::AfterPartsKept,
         Self::BeforeApprovalCommit,
         Self::AfterApprovalCommit,
         Self::BeforeOutcomeCommit,
@@ -108,6 +111,7 @@ impl Point {
             Self::AfterDecisionCommit => "after-decision-commit",
             Self::AfterProcessStart => "after-process-start",
             Self::AfterProcessEnd => "after-process-end",
+            Self::AfterPartsKept => "after-parts-kept",
             Self::BeforeApprovalCommit => "before-approval-commit",
             Self::AfterApprovalCommit => "after-approval-commit",
             Self::BeforeOutcomeCommit => "before-outcome-commit",

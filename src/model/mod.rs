@@ -23,7 +23,7 @@ mod value;
 pub use ambient::{Clock, Random, SystemClock, SystemRandom};
 pub use answer::{Block, Message, Span, StateMark, table};
 pub use claimed::claimed_at;
-pub use digest::{Commitment, Digest, Salt, approval_digest};
+pub use digest::{Commitment, Digest, Hasher, Salt, approval_digest};
 pub use entry::{
     Archived, DirectOpened, Entry, Event, LoginAsked, Recovered, ScheduleEnded, ScheduleMissed, ScheduleSet,
     SessionBegun, SessionEnded, Shown,

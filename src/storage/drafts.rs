@@ -15,15 +15,19 @@ pub enum ContentKind {
     Inputs,
     /// Why it is not run, in words.
     Reason,
-    /// What a run printed.
+    /// What a run printed; of a long output both ends.
     Output,
+    /// What lists the parts of a long output.
+    Whole,
+    /// A part of a long output.
+    Part,
 }
 
 impl std::str::FromStr for ContentKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Text, Self::Invocation, Self::Inputs, Self::Reason, Self::Output]
+        [Self::Text, Self::Invocation, Self::Inputs, Self::Reason, Self::Output, Self::Whole, Self::Part]
             .into_iter()
             .find(|kind| kind.name() == text)
             .ok_or_else(|| format!("no kind of content `{text}`"))
@@ -39,6 +43,8 @@ impl ContentKind {
             Self::Inputs => "inputs",
             Self::Reason => "reason",
             Self::Output => "output",
+            Self::Whole => "whole",
+            Self::Part => "part",
         }
     }
 }

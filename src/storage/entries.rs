@@ -111,21 +111,24 @@ impl Storage {
             .into_iter()
             .map(|row| recorded(row.place, &row.body, Some(row.sender)))
             .collect::<Result<Vec<_>, _>>()?;
-        let contents =
-            sqlx::query!("SELECT commitment, kind, bytes FROM contents WHERE request = $1", number.0)
-                .fetch_all(self.pool())
-                .await
-                .doing(DOING)?
-                .into_iter()
-                .map(|row| {
-                    let kind = row.kind.parse();
-                    Ok(Content {
-                        commitment: Commitment(digest(row.commitment)?),
-                        kind: kind.map_err(|reason| Error::Unreadable { what: "a content", reason })?,
-                        bytes: row.bytes,
-                    })
-                })
-                .collect::<Result<Vec<_>, Error>>()?;
+        let contents = sqlx::query!(
+            // Parts of a long output are read one by one.
+            "SELECT commitment, kind, bytes FROM contents WHERE request = $1 AND kind <> 'part'",
+            number.0
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing(DOING)?
+        .into_iter()
+        .map(|row| {
+            let kind = row.kind.parse();
+            Ok(Content {
+                commitment: Commitment(digest(row.commitment)?),
+                kind: kind.map_err(|reason| Error::Unreadable { what: "a content", reason })?,
+                bytes: row.bytes,
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
         Ok((entries, contents))
     }
 

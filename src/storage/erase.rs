@@ -186,11 +186,17 @@ impl Storage {
             FROM entries e
             CROSS JOIN LATERAL (
                 SELECT e.request AS of, e.body::jsonb ->> field AS name
-                FROM unnest(ARRAY['text', 'invocation', 'inputs', 'reason', 'kept']) AS field
+                FROM unnest(ARRAY['text', 'invocation', 'inputs', 'reason', 'kept', 'whole']) AS field
                 WHERE e.kind NOT IN ('content.erased', 'content.archived')
                 UNION ALL
                 -- What an erasure was for is a content of the request that asked for it.
                 SELECT (e.body::jsonb ->> 'asked')::bigint, e.body::jsonb ->> 'reason' WHERE e.kind = 'content.erased'
+                UNION ALL
+                -- The parts of a long output are named by what lists them.
+                SELECT e.request, part FROM contents list
+                CROSS JOIN LATERAL jsonb_array_elements_text(convert_from(list.bytes, 'UTF8')::jsonb -> 'parts') AS part
+                WHERE e.kind = 'run.finished' AND list.kind = 'whole'
+                  AND list.commitment = decode(e.body::jsonb ->> 'whole', 'hex')
             ) named
             -- These name contents; other fields of the same names are words.
             WHERE e.request IS NOT NULL AND named.name ~ '^[0-9a-f]{64}$'

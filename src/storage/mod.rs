@@ -55,6 +55,7 @@ mod viewing;
 mod visits;
 mod waits;
 mod walk;
+mod whole;
 mod work;
 
 pub use adoption::Done;
@@ -95,4 +96,5 @@ pub use versions::{Loaded, Loading, STRUCK};
 pub use visits::{IDLE, SESSION, Session, asked_event, token};
 pub use waits::{NewWait, Prompt, TIMER, Timer, Waiting};
 pub use walk::{ContentRow, Cut, SignedLeaf};
+pub use whole::Parts;
 pub use work::{PASSED, Ticket, Work};

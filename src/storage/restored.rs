@@ -143,6 +143,7 @@ impl Storage {
                     took_ms: i64::try_from(took).unwrap_or(i64::MAX),
                     output: OutputSummary::empty(),
                     kept: None,
+                    whole: None,
                 }
             }
         })

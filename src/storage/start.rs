@@ -307,7 +307,7 @@ impl Work {
         self.append_start(number, attempt, executor, Vec::new(), None).await?;
         let kept = kept.map(|bytes| self.content(number, ContentKind::Output, bytes));
         let Outcome { ending, took_ms, output } = outcome.clone();
-        let event = Event::RunFinished { attempt, ending, took_ms, output, kept };
+        let event = Event::RunFinished { attempt, ending, took_ms, output, kept, whole: None };
         let room = self.room_of(number).await?;
         self.append(Some(number), room.as_deref(), event);
         Ok(())

@@ -56,6 +56,8 @@ macro_rules! killed {
         fn every_point_has_a_test() {
             let tested = [
                 $(Point::$point,)* Point::BeforeApprovalCommit, Point::AfterApprovalCommit,
+                // Only of a long output are there parts: `long_output`.
+                Point::AfterPartsKept,
                 // That a room was made is no step of a command's life: `rooms_succession` kills there.
                 Point::AfterRoomMade,
                 // Nor that somebody gets a room of their own: `seeing` kills there.

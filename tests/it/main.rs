@@ -38,6 +38,7 @@ mod local_door;
 mod log_checked;
 mod log_tree;
 mod logs;
+mod long_output;
 mod lying_witness;
 mod outages;
 mod over_versions;

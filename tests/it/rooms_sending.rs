@@ -187,7 +187,7 @@ async fn a_whole_output_is_uploaded_and_stands_in_the_thread() {
     let place = Placement::Timeline;
     let bytes = b"all of it\n".repeat(100);
     let mut row = draft(&room, "output");
-    row.content = render::file("deploy-482.txt", "text/plain", bytes.len(), &place, "output");
+    row.content = render::file("deploy-482.txt", "text/plain", bytes.len() as u64, &place, "output");
     row.file = Some(File { name: "deploy-482.txt".to_owned(), media_type: "text/plain".to_owned(), bytes });
     let outbox = Outbox::new(yard.homeserver.clone(), yard.storage.clone(), "");
     outbox.hand(yard.write(vec![row]).await);

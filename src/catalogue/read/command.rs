@@ -420,7 +420,7 @@ fn read_limits(mut file: Section<'_>) -> Limits {
         files: count(file.integer("files", 8, 1_000_000)).unwrap_or(default.files),
         file_size: file.bytes("file_size").unwrap_or(default.file_size),
         processes: count(file.integer("processes", 1, 1_000_000)).or(default.processes),
-        output: file.bytes("output").and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(default.output),
+        output: file.output().unwrap_or(default.output),
     };
     file.finish();
     limits

@@ -8,6 +8,7 @@ use toml::{
 };
 
 use crate::catalogue::{
+    MOST_OUTPUT,
     names::did_you_mean,
     problems::{Located, Place, Problems},
     values::duration,
@@ -233,6 +234,24 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// How much output is kept, in bytes.
+    pub(in crate::catalogue) fn output(&mut self) -> Option<usize> {
+        let place = self.get("output").map(|(_, place)| place)?;
+        let bytes = self.bytes("output")?;
+        if bytes > MOST_OUTPUT {
+            let most = MOST_OUTPUT >> 20;
+            self.wrong(
+                &place,
+                format!("more output than {most} MiB is not kept"),
+                format!(
+                    "Write output = \"{most} MiB\" at most; what is larger belongs into a file of its own."
+                ),
+            );
+            return None;
+        }
+        usize::try_from(bytes).ok()
     }
 
     /// One of a few words.

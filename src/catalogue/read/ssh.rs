@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{References, command::Templates, section::Section};
 use crate::catalogue::{
-    SshRun,
+    OUTPUT, SshRun,
     template::{Piece, pieces},
 };
 
@@ -53,7 +53,7 @@ pub(super) fn ssh(
     references.secrets.extend(key.clone());
     let parallel = file.integer("parallel", 1, 64).and_then(|count| usize::try_from(count.value).ok());
     let keep_going = file.boolean("keep_going").unwrap_or(false);
-    let output = file.bytes("output").and_then(|bytes| usize::try_from(bytes).ok());
+    let output = file.output();
     Some(SshRun {
         hosts: hosts.into_iter().map(|host| host.value).collect(),
         declared: BTreeMap::new(),
@@ -62,6 +62,6 @@ pub(super) fn ssh(
         key: key?.value,
         parallel: parallel.unwrap_or(4),
         keep_going,
-        output: output.unwrap_or(1 << 20),
+        output: output.unwrap_or(OUTPUT),
     })
 }

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use super::super::{
     Sink,
     redact::Redactor,
-    spool::{Keeper, Kept, Spool},
+    spool::{Keeper, Spool},
+    whole::Kept,
 };
 
 /// A line of which more than this came is shown in pieces, in bytes.
@@ -52,13 +53,11 @@ impl<'a> Shown<'a> {
         };
         let (mut kept, failed) = match kept {
             Ok(kept) => (kept, failed),
-            Err(error) => (Kept { bytes: Vec::new(), printed: 0, truncated: true }, Some(error.to_string())),
+            Err(error) => (Kept::lost(), Some(error.to_string())),
         };
         if let Some(failed) = failed {
             tracing::error!(error = failed, "the output of a run could not be kept whole");
-            kept.truncated = true;
-            kept.bytes
-                .extend(format!("\n[... the rest of the output could not be kept: {failed} ...]\n").bytes());
+            kept.is_cut(&failed);
         }
         (kept, inner.printed)
     }

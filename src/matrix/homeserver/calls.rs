@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::Stream;
 use jiff::Timestamp;
 use ruma::{
     EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, TransactionId, UInt,
@@ -38,6 +39,7 @@ use ruma::{
 use serde_json::Value;
 
 use super::{As, DEVICE, Error, Homeserver, NotFound, PATIENCE};
+use crate::storage;
 
 /// How long an upload may take.
 const UPLOAD: Duration = Duration::from_mins(5);
@@ -98,6 +100,23 @@ impl Homeserver {
         request.filename = Some(name.to_owned());
         request.content_type = Some(content_type.to_owned());
         Ok(self.call(As::Device, &format!("uploading {name}"), UPLOAD, request).await?.content_uri)
+    }
+
+    /// Uploads a file of `length` bytes that comes piece by piece.
+    pub async fn upload_pieces(
+        &self,
+        (name, content_type): (&str, &str),
+        length: u64,
+        pieces: impl Stream<Item = Result<Vec<u8>, storage::Error>> + Send + 'static,
+    ) -> Result<OwnedMxcUri, Error> {
+        let mut request = create_content::Request::new(Vec::new());
+        request.filename = Some(name.to_owned());
+        request.content_type = Some(content_type.to_owned());
+        let doing = format!("uploading {name}");
+        let request = self.written(As::Device, &doing, request)?;
+        let body = Some((length, reqwest::Body::wrap_stream(pieces)));
+        let answer: create_content::Response = self.answer_to(&doing, UPLOAD, request, body).await?;
+        Ok(answer.content_uri)
     }
 
     /// The largest upload that the homeserver takes, in bytes.

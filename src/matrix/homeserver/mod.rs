@@ -127,6 +127,17 @@ impl Homeserver {
         for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
         for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
     {
+        let request = self.written(identity, doing, request)?;
+        self.answer(doing, patience, request).await
+    }
+
+    /// A request as it goes over the wire.
+    fn written<R>(&self, identity: As, doing: &str, request: R) -> Result<http::Request<Vec<u8>>, Error>
+    where
+        R: OutgoingRequest,
+        for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
+        for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
+    {
         let mut who = AppserviceUserIdentity::default();
         if identity != As::Service {
             who.user_id = Some(&self.shared.bot);
@@ -136,10 +147,9 @@ impl Homeserver {
         }
         let token = SendAccessToken::Always(self.shared.token.expose());
         let versions = Cow::Borrowed(&self.shared.versions);
-        let request = request
+        request
             .try_into_http_request_with_identity(&self.shared.url, token, who, versions)
-            .map_err(|error| Error::Unwritable { doing: doing.to_owned(), reason: error.to_string() })?;
-        self.answer(doing, patience, request).await
+            .map_err(|error| Error::Unwritable { doing: doing.to_owned(), reason: error.to_string() })
     }
 
     /// Makes an HTTP request and reads its answer.
@@ -149,10 +159,25 @@ impl Homeserver {
         patience: Duration,
         request: http::Request<Vec<u8>>,
     ) -> Result<A, Error> {
+        self.answer_to(doing, patience, request, None).await
+    }
+
+    /// The same with another body, of this length.
+    async fn answer_to<A: IncomingResponse>(
+        &self,
+        doing: &str,
+        patience: Duration,
+        request: http::Request<Vec<u8>>,
+        body: Option<(u64, reqwest::Body)>,
+    ) -> Result<A, Error> {
         let unsent =
             |error: &reqwest::Error| Error::Unwritable { doing: doing.to_owned(), reason: in_words(error) };
         let mut request = reqwest::Request::try_from(request).map_err(|error| unsent(&error))?;
         *request.timeout_mut() = Some(patience);
+        if let Some((length, body)) = body {
+            request.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+            *request.body_mut() = Some(body);
+        }
         let (status, headers, body) = self.exchange(request).await.map_err(|error| Error::Away {
             doing: doing.to_owned(),
             reason: format!("{}: {}", self.shared.url, in_words(&error)),

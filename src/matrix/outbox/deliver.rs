@@ -6,7 +6,7 @@ use backon::BackoffBuilder as _;
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomId, events::relation::RelationType};
 use serde_json::Value;
 
-use super::{Delivered, Shared, search};
+use super::{Delivered, Shared, carry, search};
 use crate::{
     matrix::{
         Error,
@@ -147,12 +147,8 @@ async fn room_of(shared: &Shared, to: &To) -> Result<OwnedRoomId, Error> {
 /// One try: the file first, where there is one, then the message.
 async fn attempt(shared: &Shared, row: &mut OutboxRow) -> Result<OwnedEventId, Error> {
     let room = room_of(shared, &row.draft.to).await?;
-    if let Some(file) = &row.draft.file
-        && row.draft.content["url"].is_null()
-    {
-        let bytes = bytes_of(shared, row.id).await;
-        let address = shared.homeserver.upload(&file.name, &file.media_type, bytes).await?;
-        row.draft.content["url"] = Value::from(address.as_str());
+    if row.draft.file.is_some() && row.draft.content["url"].is_null() {
+        carry::file(shared, row).await?;
         // Uploads have no transaction id: noted before the message is sent, so that it happens once.
         until_noted(|| shared.storage.uploaded(row.id, &row.draft.content)).await;
     }
@@ -208,19 +204,6 @@ fn transaction_id(row: &OutboxRow) -> OwnedTransactionId {
     let written = row.written_at.as_microsecond().to_be_bytes();
     let digest = Digest::of_parts([row.draft.step.as_bytes(), &written]).to_string();
     format!("qd{}", &digest[..32]).into()
-}
-
-/// The bytes of a row's file, waiting for the database where it is away.
-async fn bytes_of(shared: &Shared, id: i64) -> Vec<u8> {
-    loop {
-        match shared.storage.file_bytes(id).await {
-            Ok(bytes) => return bytes.unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(%error, "a file waits");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        }
-    }
 }
 
 /// Writes a note into the database, waiting for it where it is away: what was sent must not be forgotten.

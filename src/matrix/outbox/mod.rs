@@ -5,6 +5,7 @@
 //! where the homeserver may have forgotten that one, is looked for in the room first. It refuses to drop anything:
 //! what the homeserver refuses for good is parked, recorded and counted, and the next goes on.
 
+mod carry;
 mod deliver;
 mod gate;
 mod passing;

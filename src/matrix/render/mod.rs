@@ -80,13 +80,27 @@ fn render(
 }
 
 /// The content of an `m.file` message. Its `url` is put in once the file is uploaded.
-pub fn file(name: &str, content_type: &str, size: usize, place: &Placement, step: &str) -> Value {
+pub fn file(name: &str, content_type: &str, size: u64, place: &Placement, step: &str) -> Value {
     let mut content = base(place, &[], step);
     content.insert("msgtype".to_owned(), "m.file".into());
     content.insert("body".to_owned(), name.into());
     content.insert("filename".to_owned(), name.into());
     content.insert("info".to_owned(), json!({ "mimetype": content_type, "size": size }));
     Value::Object(content)
+}
+
+/// The key that names what is kept in parts and is to be uploaded as a message's file.
+pub const KEPT_AS: &str = "org.quarterdeck.kept_as";
+/// The key that holds what is said where the homeserver does not take a file of that size.
+pub const TOO_LARGE: &str = "org.quarterdeck.too_large";
+
+/// The same as [`file`], for what is kept in parts under a name, with what is said instead where it is too large.
+pub fn kept_file(mut file: Value, name: &str, too_large: Value) -> Value {
+    if let Some(content) = file.as_object_mut() {
+        content.insert(KEPT_AS.to_owned(), name.into());
+        content.insert(TOO_LARGE.to_owned(), too_large);
+    }
+    file
 }
 
 /// The content of a reaction that shows a request's state at its command.
