@@ -42,7 +42,7 @@ fn a_command_of_other_hosts_is_read_with_the_hosts_that_it_may_name() {
     let ops = load_with(&files(COMMAND, HOST)).unwrap();
     let run = &ops.commands["there"].run;
     let RunKind::Ssh(ssh) = &run.kind else { panic!("{run:?}") };
-    assert_eq!((run.kind.name(), run.kind.output()), ("ssh", 1 << 20));
+    assert_eq!((run.kind.name(), run.kind.output()), ("ssh", 256 << 20));
     assert_eq!(run.kind.credentials(), [("key", "deploy-token")]);
     assert_eq!(ssh.declared.keys().collect::<Vec<_>>(), ["web1", "web2", "web3"]);
     assert_eq!(ssh.declared["web1"].to_string(), "deploy@web1.example.org:2222");
