@@ -188,6 +188,10 @@ fn every_route_stores_into_the_inbox_or_only_tells() {
             "tells of a request of those rooms; of its output what `may_read_output` permits",
         ),
         ("/requests/{number}/live", "tells the same again to the session that opened it, decided anew"),
+        (
+            "/requests/{number}/output",
+            "tells all that it printed to whom `may_read_output` permits it, and records the reading",
+        ),
         ("/rules", "tells the rules that `!rules` would in those rooms"),
         ("/charts", "tells counts of those rooms"),
         ("/checking", "tells how the log is checked"),

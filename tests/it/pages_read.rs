@@ -193,6 +193,15 @@ async fn what_somebody_may_not_see_is_found_by_no_list_search_address_or_count()
     assert_eq!(listed(&hers.get("/trail?text=%22went+wrong%22").await.text), Vec::<i64>::new());
     assert_eq!(listed(&browser.get("/trail?text=%22went+wrong%22").await.text), [failed]);
     assert!(browser.get(&format!("/requests/{failed}")).await.text.contains("it went wrong"));
+    // Nor as a file, which is there for whom it is shown to.
+    let file = format!("/requests/{failed}/output");
+    assert_eq!(hers.get(&file).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(hers.get(&format!("/requests/{hidden}/output")).await.status, StatusCode::NOT_FOUND);
+    assert!(browser.get(&file).await.text.contains("it went wrong"));
+    let read = format!("on the pages: all that request {failed} printed");
+    let readings = entries(&world, "audit.read").await;
+    let by: Vec<_> = readings.iter().filter(|it| it["query"] == read).map(|it| &it["by"]).collect();
+    assert_eq!(by, [carol.id.as_str(), world.alice.id.as_str()]);
 
     // The rules: those of her room.
     let rules = hers.get("/rules").await.text;
@@ -208,6 +217,29 @@ async fn what_somebody_may_not_see_is_found_by_no_list_search_address_or_count()
     assert_eq!(listed(&hers.get("/trail").await.text), Vec::<i64>::new());
     assert!(!hers.get("/rules").await.text.contains("not-for-partners"));
     assert!(!hers.get("/charts").await.text.contains("scope=\"row\""));
+}
+
+#[tokio::test]
+async fn of_a_long_output_the_story_shows_the_end_and_offers_all_of_it() {
+    let mut world = World::prepared(Plan::default()).await;
+    crate::pages::with_pages(&world.ops);
+    world.ops.command("long", "read", "", "seq 1 400000; echo the last of it");
+    let room = world.ops.read("rooms/deploy.toml");
+    world.ops.file("rooms/deploy.toml", &room.replace("commands = [", "commands = [\"long\", "));
+    world.serve().await;
+    world.gather().await;
+    let number = world.ask("!long").await.number;
+    let mut browser = Browser::of(&world, &world.alice).await;
+    let mut whole = (1..=400_000).map(|line: u32| line.to_string()).collect::<Vec<_>>().join("\n");
+    whole.push_str("\nthe last of it\n");
+    let story = browser.get(&format!("/requests/{number}")).await.text;
+    assert!(story.contains(&format!("of {} bytes:", whole.len())), "it says how much there is");
+    let link = format!("href=\"/requests/{number}/output\"");
+    assert!(story.contains(&link) && story.contains("the last of it") && !story.contains("\n200000\n"));
+    let file = browser.get(&format!("/requests/{number}/output")).await;
+    assert!(file.text == whole, "{} bytes", file.text.len());
+    assert_eq!(file.headers["content-disposition"], format!("attachment; filename=\"request-{number}.txt\""));
+    assert_eq!(file.headers["x-content-type-options"], "nosniff");
 }
 
 #[tokio::test]
@@ -281,6 +313,7 @@ async fn how_to_check_the_record_is_told_with_the_key_that_signs_it() {
         "/checking",
         "/checking/key",
         "/requests/1/live?ticket=x",
+        "/requests/1/output",
     ] {
         assert_eq!(Browser::new(&world).get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
     }

@@ -11,6 +11,7 @@ mod checking;
 mod home;
 mod html;
 mod login;
+mod output;
 mod rules;
 mod sessions;
 mod story;
@@ -125,6 +126,7 @@ impl Pages {
             .merge(sessions::routes())
             .merge(trail::routes())
             .merge(story::routes())
+            .merge(output::routes())
             .merge(rules::routes())
             .merge(charts::routes())
             .merge(checking::routes())

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::{
     Pages, Sight,
     html::{Frame, Moment, Stop, page},
+    output::Kept,
     visitor::Visitor,
 };
 use crate::{
@@ -57,6 +58,8 @@ struct Story<'a> {
     steps: Vec<Step>,
     /// What it printed, or has printed so far.
     output: Option<String>,
+    /// How long all of it is, in bytes, where it is kept.
+    whole: Option<u64>,
     /// Whether there is an output that this reader may not read.
     withheld: bool,
 }
@@ -107,9 +110,21 @@ async fn follow(
 }
 
 /// The request, where this reader may read the record of its room. A request of another room does not even exist.
-async fn visible(pages: &Pages, sight: &dyn Sight, number: RequestNumber) -> Result<Option<Request>, Stop> {
+pub(super) async fn visible(
+    pages: &Pages,
+    sight: &dyn Sight,
+    number: RequestNumber,
+) -> Result<Option<Request>, Stop> {
     let request = pages.storage.request(number).await?;
     Ok(request.filter(|request| sight.rooms().values().any(|room| *room == request.room)))
+}
+
+/// Whether this reader may read what it printed.
+pub(super) fn may_read(sight: &dyn Sight, request: &Request) -> bool {
+    request.invocation.as_ref().is_some_and(|invocation| {
+        let subject = invocation.subject.as_deref();
+        sight.may_read_output(&request.room, &invocation.command, &request.sender, subject)
+    })
 }
 
 async fn tell(
@@ -122,21 +137,20 @@ async fn tell(
     let number = request.number;
     let (mut entries, mut contents) = pages.storage.story(number).await?;
     let sealed = audit::sealed(pages.storage.sealed(number).await?.as_ref());
-    let may_read = request.invocation.as_ref().is_some_and(|invocation| {
-        let subject = invocation.subject.as_deref();
-        sight.may_read_output(&request.room, &invocation.command, &request.sender, subject)
-    });
+    let may_read = may_read(sight, request);
     if !may_read {
-        contents.retain(|content| content.kind != ContentKind::Output);
+        contents.retain(|content| !matches!(content.kind, ContentKind::Output | ContentKind::Whole));
         for recorded in &mut entries {
             recorded.entry.event.withhold_why();
         }
     }
     let printed = entries.iter().any(|it| matches!(it.entry.event, Event::RunFinished { kept: Some(_), .. }));
     let so_far = (request.state == Stands::Running && may_read).then(|| pages.decides.printed_so_far(number));
+    let kept = Kept::of(&entries, &contents);
+    let whole = kept.as_ref().map(Kept::length).filter(|_| so_far.is_none());
     let output = match so_far {
-        Some(so_far) => so_far.map(|text| shown(text.as_bytes())),
-        None => kept(&entries, &contents).map(shown),
+        Some(so_far) => so_far.map(|text| shown(text.as_bytes(), text.len() as u64)),
+        None => kept.map(|kept| shown(kept.bytes, kept.length())),
     };
     let steps = audit::steps(&entries, &contents).into_iter().map(|(recorded, what)| Step {
         at: Moment(recorded.entry.at),
@@ -153,6 +167,7 @@ async fn tell(
         facts: facts(sight, request, &entries, &contents, sealed),
         steps: steps.collect(),
         output,
+        whole,
         withheld: !may_read && (printed || request.state == Stands::Running),
     };
     Ok(page(StatusCode::OK, &story))
@@ -222,24 +237,12 @@ fn facts(
     facts
 }
 
-/// What its run printed, as it was kept.
-fn kept<'a>(entries: &[Recorded], contents: &'a [Content]) -> Option<&'a [u8]> {
-    entries.iter().rev().find_map(|recorded| match &recorded.entry.event {
-        Event::RunFinished { kept: Some(kept), .. } => {
-            let of_it =
-                |content: &&Content| content.commitment == *kept && content.kind == ContentKind::Output;
-            contents.iter().find(of_it).map(|content| &*content.bytes)
-        }
-        _ => None,
-    })
-}
-
 /// The end of an output.
-fn shown(output: &[u8]) -> String {
+fn shown(output: &[u8], length: u64) -> String {
     let end = &output[output.len().saturating_sub(OUTPUT)..];
     let text = visible_text(end);
-    if end.len() < output.len() {
-        format!("… the last {} of {} bytes:\n{text}", end.len(), output.len())
+    if (end.len() as u64) < length {
+        format!("… the last {} of {length} bytes:\n{text}", end.len())
     } else {
         text
     }
@@ -293,8 +296,10 @@ mod tests {
 
     #[test]
     fn of_a_long_output_the_end_is_shown_and_it_says_so() {
-        let text = shown(&vec![b'x'; OUTPUT + 7]);
+        let text = shown(&vec![b'x'; OUTPUT + 7], OUTPUT as u64 + 7);
         assert!(text.starts_with(&format!("… the last {OUTPUT} of {} bytes:\n", OUTPUT + 7)));
-        assert_eq!(shown(b"short"), "short");
+        assert_eq!(shown(b"short", 5), "short");
+        let text = shown(&vec![b'x'; OUTPUT + 7], 5_000_000);
+        assert!(text.starts_with(&format!("… the last {OUTPUT} of 5000000 bytes:\n")));
     }
 }
