@@ -13,6 +13,7 @@ pub mod follow;
 mod list;
 pub mod note;
 pub mod proof;
+pub mod room;
 mod sealed;
 pub mod search;
 mod sequencer;

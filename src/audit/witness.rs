@@ -200,6 +200,22 @@ impl Witness {
         read.map(Some).map_err(|error| Refusal::Store(format!("reading {}: {error}", path.display())))
     }
 
+    /// The size of the last checkpoint of a log whose cosignature was said in a room, as far as that was noted.
+    pub fn told(&self, origin: &str) -> Result<Option<u64>, Refusal> {
+        let path = self.folder.join(told_of(origin));
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim_end().parse().ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Refusal::Store(format!("reading {}: {error}", path.display()))),
+        }
+    }
+
+    /// Notes that it was.
+    pub fn note_told(&self, origin: &str, size: u64) -> Result<(), Refusal> {
+        store(&self.folder, &told_of(origin), &format!("{size}\n"))
+            .map_err(|error| Refusal::Store(format!("noting what was said of {origin}: {error}")))
+    }
+
     /// What was last cosigned of a log; the empty tree where nothing was.
     pub fn seen(&self, origin: &str) -> Result<Head, Refusal> {
         let path = self.folder.join(file_of(origin));
@@ -228,6 +244,11 @@ impl Witness {
 /// The name of a log's file: its own name may have any characters.
 fn file_of(origin: &str) -> String {
     format!("{}.checkpoint", Digest::of(origin.as_bytes()))
+}
+
+/// The name of the file of what was said of a log.
+fn told_of(origin: &str) -> String {
+    format!("{}.said", Digest::of(origin.as_bytes()))
 }
 
 /// Puts a file in the place of another, on the disk when this returns.

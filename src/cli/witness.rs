@@ -3,15 +3,17 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use url::Url;
 
 use super::{serve::stop_signal, telemetry};
 use crate::{
     audit::{
         follow::{Error, Follower},
         note::PublicKey,
+        room::{self, RoomFollower},
         witness::Witness,
     },
-    model::{Clock as _, SystemClock, SystemRandom},
+    model::{Clock as _, Secret, SystemClock, SystemRandom},
     web,
 };
 
@@ -34,6 +36,19 @@ pub struct Options {
     /// for several. What it cosigns so is printed, to be said in the log room
     #[arg(long = "follow", value_name = "URL")]
     follow: Vec<String>,
+    /// The log room, by its alias or id: it reads the checkpoints that are posted there, and says its cosignatures there. It goes in
+    /// with the account of --token-file, by an invitation or an open door
+    #[arg(long, value_name = "ROOM", requires_all = ["homeserver", "token_file"])]
+    room: Option<String>,
+    /// The homeserver of that account: the address of its client-server API
+    #[arg(long, value_name = "URL")]
+    homeserver: Option<Url>,
+    /// A file with an access token of an ordinary account
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// What commands begin with in that room
+    #[arg(long, value_name = "SIGN", default_value = "!")]
+    prefix: String,
     /// How often it looks
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = super::time)]
     every: Duration,
@@ -53,7 +68,8 @@ impl Options {
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let logs: Result<Vec<_>, _> = self.logs.iter().map(|key| PublicKey::read(key)).collect();
-        let witness = Arc::new(Witness::open(&self.state, &self.name, logs?, &SystemRandom)?);
+        let logs = logs?;
+        let witness = Arc::new(Witness::open(&self.state, &self.name, logs.clone(), &SystemRandom)?);
         let followers: Result<Vec<_>, _> = self.follow.iter().map(|url| Follower::new(url)).collect();
         let listener = tokio::net::TcpListener::bind(&self.listen)
             .await
@@ -61,6 +77,13 @@ impl Options {
         let stop = stop_signal()?;
         println!("{}", witness.key().public());
         tracing::info!(listen = %listener.local_addr()?, name = self.name, "the witness serves");
+        if let (Some(room), Some(homeserver), Some(file)) = (self.room, self.homeserver, self.token_file) {
+            let token = std::fs::read_to_string(&file)
+                .with_context(|| format!("reading the token in {}", file.display()))?;
+            let token = Secret::new(token.trim_end());
+            let room = Room { homeserver, token, at: room, prefix: self.prefix, logs };
+            tokio::spawn(room.follow(Arc::clone(&witness), self.every));
+        }
         for follower in followers? {
             tokio::spawn(follow(follower, Arc::clone(&witness), self.every));
         }
@@ -68,6 +91,54 @@ impl Options {
             .with_graceful_shutdown(async move { stop.cancelled().await })
             .await?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A log room.
+struct Room {
+    homeserver: Url,
+    token: Secret,
+    /// Its alias or id.
+    at: String,
+    prefix: String,
+    logs: Vec<PublicKey>,
+}
+
+impl Room {
+    /// Goes in, reads what is posted now and then, and answers.
+    async fn follow(self, witness: Arc<Witness>, every: Duration) {
+        let mut follower = None;
+        loop {
+            if let Err(error) = self.look(&mut follower, &witness).await {
+                tracing::warn!(%error, "the log room was not read");
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    async fn look(
+        &self,
+        follower: &mut Option<RoomFollower>,
+        witness: &Arc<Witness>,
+    ) -> Result<(), room::Error> {
+        let follower = match follower {
+            Some(follower) => follower,
+            none => {
+                let (homeserver, token) = (self.homeserver.clone(), self.token.clone());
+                let logs = self.logs.clone();
+                let entered = RoomFollower::enter(homeserver, token, &self.at, &self.prefix, logs).await?;
+                tracing::info!(room = self.at, "follows the log room");
+                none.insert(entered)
+            }
+        };
+        let looked = follower.look(witness, SystemClock.now()).await?;
+        for error in looked.wrong {
+            tracing::error!(%error, "something is wrong with what is posted in the log room");
+        }
+        for (size, _) in looked.said {
+            tracing::info!(size, "said in the log room that it was cosigned");
+        }
+        Ok(())
     }
 }
 

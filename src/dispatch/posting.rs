@@ -8,14 +8,12 @@ use serde_json::json;
 
 use super::{dispatcher::House, pipeline::Asked, reload::in_log_room};
 use crate::{
-    audit::{self, cosign::Cosigner, tree, witness::Ask},
+    audit::{self, cosign::Cosigner, room::CHECKPOINT, tree, witness::Ask},
     model::{Invocation, Message, Span, StateMark, Timestamp, Value},
     policy::Permit,
     storage::{Error, Work},
 };
 
-/// The key of a post's content that has what a program needs of it.
-pub const CHECKPOINT: &str = "org.quarterdeck.checkpoint";
 /// How often it is looked whether one is due.
 const LOOK: Duration = Duration::from_secs(5);
 

@@ -36,6 +36,7 @@ mod install;
 mod live;
 mod local_door;
 mod log_checked;
+mod log_room;
 mod log_tree;
 mod logs;
 mod long_output;

@@ -31,7 +31,7 @@ use crate::{
 const NAME: &str = "witness.example.org/w1";
 
 /// Waits until so many checkpoints are posted; gives the last one's event.
-async fn posted(world: &World, count: i64) -> serde_json::Value {
+pub async fn posted(world: &World, count: i64) -> serde_json::Value {
     let sent = "SELECT count(*) FROM outbox WHERE step LIKE 'checkpoint/1/%' AND state = 'sent'";
     let waited = tokio::time::timeout(Duration::from_secs(30), async {
         while world.count(sent).await < count {

@@ -128,6 +128,11 @@ impl Person {
         self.id[1..].split(':').next().unwrap()
     }
 
+    /// The access token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The password, as [`Self::register`] made it.
     pub fn password(&self) -> String {
         let name = self.localpart();
