@@ -89,7 +89,8 @@ pub fn names(body: &str) -> Vec<Commitment> {
     const FIELDS: [&str; 6] = ["invocation", "inputs", "kept", "reason", "text", "whole"];
     let read: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     let named = FIELDS.iter().filter_map(|field| read.get(field)?.as_str()?.parse().ok());
-    named.map(Commitment).collect()
+    let files = read.get("files").and_then(serde_json::Value::as_array).into_iter().flatten();
+    named.chain(files.filter_map(|name| name.as_str()?.parse().ok())).map(Commitment).collect()
 }
 
 #[cfg(test)]

@@ -45,13 +45,19 @@ pub fn story(request: &Request, entries: &[Recorded], contents: &[Content]) -> M
         ]);
     }
     for recorded in entries {
-        if let Event::RunFinished { kept: Some(kept), .. } = &recorded.entry.event
+        if let Event::RunFinished { kept: Some(kept), parts, .. } = &recorded.entry.event
             && let Some(content) = by_name
                 .get(kept)
                 .filter(|content| content.kind == ContentKind::Output && !content.bytes.is_empty())
         {
             let output = String::from_utf8_lossy(&content.bytes);
             message = message.line([Span::text("What it printed:")]).verbatim(end(&output));
+            if parts.whole.is_some() {
+                message = message.line([
+                    Span::text("This is the end of it. All of it, on Quarterdeck's host: "),
+                    Span::code(format!("quarterdeck audit output {}", request.number)),
+                ]);
+            }
         }
     }
     message

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        AttemptId, Block, Commitment, Digest, Ending, Entry, EntryId, Event, Message, OutputSummary,
+        AttemptId, Block, Commitment, Digest, Ending, Entry, EntryId, Event, InParts, Message, OutputSummary,
         RequestNumber, Salt, Span, State, StateMark, Timestamp,
     },
     storage::{Content, ContentKind, Cursor, Found, Recorded, Request},
@@ -130,7 +130,7 @@ fn a_list_has_a_line_for_each_request_with_what_became_of_it() {
         took_ms: 4_200,
         output: OutputSummary { bytes: 25, truncated: false, digest: Digest::of(b"") },
         kept: None,
-        whole: None,
+        parts: InParts::default(),
     };
     let refused = Event::CommandRefused {
         why: "unreadable".into(),
@@ -171,7 +171,7 @@ fn a_list_does_not_say_why_another_host_says_that_it_failed() {
         took_ms: 0,
         output: OutputSummary { bytes: 0, truncated: false, digest: Digest::of(b"") },
         kept: None,
-        whole: None,
+        parts: InParts::default(),
     };
     let reason = "cannot open /srv/customers/acme".to_owned();
     for ending in [Ending::Failed { reason: reason.clone() }, Ending::Unknown { reason: reason.clone() }] {
@@ -201,7 +201,7 @@ fn a_story_has_the_command_the_decision_the_outcome_and_the_output() {
             took_ms: 42_000,
             output: OutputSummary { bytes: 25, truncated: false, digest: Digest::of(b"") },
             kept: Some(output.commitment),
-            whole: None,
+            parts: InParts::default(),
         },
     ];
     let entries: Vec<_> =

@@ -3,9 +3,12 @@
 use jiff::Timestamp;
 
 use super::words_of_waiting;
-use crate::model::{
-    Archived, Commitment, DirectOpened, Ending, Event, LoginAsked, Recovered, SessionBegun, SessionEnded,
-    Span,
+use crate::{
+    model::{
+        Archived, Commitment, DirectOpened, Ending, Event, LoginAsked, Recovered, SessionBegun, SessionEnded,
+        Span,
+    },
+    storage::Parts,
 };
 
 /// A time for a list: `2026-11-23 12:03:04`.
@@ -188,15 +191,22 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             spans.extend([Span::text(" · attempt "), Span::code(attempt.to_string())]);
             spans
         }
-        Event::RunFinished { ending, took_ms, output, .. } => {
-            let mut text = capital(&ended(ending, *took_ms));
+        Event::RunFinished { ending, took_ms, output, parts, .. } => {
+            let mut words = capital(&ended(ending, *took_ms));
             if output.bytes > 0 {
-                text = format!("{text} · printed {}", size(output.bytes));
+                words = format!("{words} · printed {}", size(output.bytes));
             }
             if output.truncated {
-                text.push_str(", the middle of it not kept");
+                words.push_str(", the middle of it not kept");
             }
-            vec![Span::text(text)]
+            let mut spans = vec![Span::text(words)];
+            for (index, file) in parts.files.iter().enumerate() {
+                spans.push(Span::text(if index == 0 { " · left " } else { ", " }));
+                let list = text(*file).and_then(|list| serde_json::from_str::<Parts>(&list).ok());
+                let named = list.and_then(|list| list.file);
+                spans.push(named.map_or_else(|| Span::text("a file"), |file| Span::code(file.name)));
+            }
+            spans
         }
         Event::RunFinishedLate { ending, .. } => {
             let how = capital(&ended(ending, 0));

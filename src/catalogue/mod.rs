@@ -34,7 +34,7 @@ pub use links::is_subject;
 pub use load::{load, load_kept, load_listed, relisted};
 pub use mistake::{Mistake, Warning};
 pub use names::{is_name, is_reserved_command, is_secret, nearest, one_of};
-pub use process::{Limits, MOST_OUTPUT, OUTPUT, ProcessRun};
+pub use process::{Limits, MOST_OUTPUT, OUT_VARIABLE, OUTPUT, ProcessRun};
 pub use rpc::{Endpoint, ListedMethod, Listing, Listings, RpcRun};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
 pub use schedule::{Schedule, Timetable, scheduled};

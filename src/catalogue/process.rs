@@ -30,8 +30,14 @@ pub struct ProcessRun {
     pub limits: Limits,
     /// How it is shut in.
     pub sandbox: Sandbox,
+    /// Whether it has an out folder, whose files come back with its answer. Left out where not, so that an approval of what
+    /// was declared before there was this field still counts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub out: bool,
 }
 
+/// The environment variable that names the out folder of a run.
+pub const OUT_VARIABLE: &str = "QUARTERDECK_OUT";
 /// How much output is kept where a command does not say, in bytes.
 pub const OUTPUT: usize = 256 << 20;
 /// How much output a command may have kept, in bytes: what names its parts fits into an entry.

@@ -338,6 +338,9 @@ fn run(text: &mut String, parsed: &Parsed, verdict: Verdict) -> fmt::Result {
                 writeln!(text, "  {:<16}{user}", "system user")?;
             }
             writeln!(text, "  {:<16}{}", "sandbox", sandbox.words())?;
+            if process.out {
+                writeln!(text, "  {:<16}its files come back with the answer", "out folder")?;
+            }
         }
         RunKind::Ssh(ssh) => match command::ssh_command(ssh, command, invocation) {
             Ok(SshCommand { hosts, words }) => {

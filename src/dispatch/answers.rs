@@ -3,7 +3,10 @@
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde_json::json;
 
-use super::{long::Stored, speech};
+use super::{
+    long::{Stored, StoredFile},
+    said_of_files, speech,
+};
 use crate::{
     catalogue::Answers,
     matrix::{
@@ -154,6 +157,26 @@ impl Address {
         }
         let file = File { name, media_type: "text/plain".to_owned(), bytes };
         self.draft(step, Some(number), "m.room.message", content, Some(file))
+    }
+
+    /// The files that it left, after the answer: in its room, or for the one who asked alone.
+    pub fn left_files(&self, number: RequestNumber, files: &[StoredFile], alone: bool) -> Vec<OutboxDraft> {
+        let place = if alone { &Placement::Timeline } else { &self.place };
+        let drafts = (1..).zip(files).map(|(nth, left)| {
+            let step = format!("request/{number}/file/{nth}");
+            let file =
+                File { name: left.name.clone(), media_type: left.media_type.to_owned(), bytes: Vec::new() };
+            let content = render::file(&file.name, left.media_type, left.stored.length, place, &step);
+            let message = said_of_files::too_large(number, nth, left);
+            let message = render::message(&message, place, &[], Loudness::Notice, &step);
+            let content = render::kept_file(content, &left.stored.name.0.to_string(), message);
+            let mut draft = self.draft(step, Some(number), "m.room.message", content, Some(file));
+            if alone {
+                draft.to = To::Person(self.sender.clone());
+            }
+            draft
+        });
+        drafts.collect()
     }
 
     /// A proof that a request is on the record, as a file.

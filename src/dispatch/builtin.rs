@@ -197,7 +197,8 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
     // Output, or the reason in the words of another host.
     let printed = |recorded: &Recorded| {
         let event = &recorded.entry.event;
-        matches!(event, Event::RunFinished { kept: Some(_), .. }) || event.says_why_elsewhere()
+        matches!(event, Event::RunFinished { kept, parts, .. } if kept.is_some() || !parts.files.is_empty())
+            || event.says_why_elsewhere()
     };
     if !entries.iter().any(printed) {
         return Ok(told(&entries, &contents));
@@ -209,7 +210,8 @@ async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Res
         let message = told(&entries, &contents);
         asked.address.private(asked.number, State::Succeeded, &message, Loudness::Notice, None)
     });
-    contents.retain(|content| content.kind != ContentKind::Output);
+    // What lists a file's parts names it.
+    contents.retain(|content| !matches!(content.kind, ContentKind::Output | ContentKind::Whole));
     for recorded in &mut entries {
         recorded.entry.event.withhold_why();
     }

@@ -43,6 +43,7 @@ mod reload;
 pub mod restored;
 mod room_events;
 mod running;
+mod said_of_files;
 mod said_of_queue;
 mod said_of_rooms;
 mod said_of_versions;

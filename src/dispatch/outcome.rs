@@ -9,14 +9,15 @@ use super::{
     dispatcher::House,
     elevation,
     live::{self, Shown},
-    long::{self, Stored},
+    long::{self, Kept},
     running::About,
+    said_of_files,
     seeing::{Decided, Output, Sees},
     speech,
 };
 use crate::{
     catalogue::{Command, Effect},
-    executor::Ran,
+    executor::{Left, Ran},
     matrix::render::{Loudness, preview},
     model::{Ending, Invocation, Message, Outcome, SignedDuration, Span, State},
     storage::{Error, Finished, Telling},
@@ -47,7 +48,7 @@ impl Ended<'_> {
     pub async fn tell(&self, house: &House) -> bool {
         let room = &self.about.address.room;
         let mut times = 0;
-        let stored = long::keep(house, self.ran.number, self.ran.whole.as_ref()).await;
+        let kept = long::keep(house, self.ran.number, self.ran.whole.as_ref(), &self.ran.left).await;
         loop {
             let rules = house.current.get().rules.digest();
             let decided = if !says_anything(self.ran) {
@@ -60,7 +61,7 @@ impl Ended<'_> {
             } else {
                 Decided::for_nobody(rules)
             };
-            match record(house, room, self.ran, self.telling(house, &decided, stored)).await {
+            match record(house, room, self.ran, self.telling(house, &decided, &kept)).await {
                 Recorded::OthersAreThere => {
                     times += 1;
                     house.seeing.forget(room);
@@ -83,7 +84,7 @@ impl Ended<'_> {
     }
 
     /// What is said of it, the answer first.
-    fn telling(&self, house: &House, decided: &Decided, stored: Option<Stored>) -> Telling {
+    fn telling(&self, house: &House, decided: &Decided, in_parts: &Kept) -> Telling {
         let Self { command, ran, about, .. } = *self;
         let (number, outcome, address) = (ran.number, &ran.outcome, &about.address);
         let prefix = house.current.get().ops.settings.prefix.clone();
@@ -91,7 +92,7 @@ impl Ended<'_> {
         let in_words = |outcome: &Outcome, kept: &[u8]| {
             let message =
                 speech::outcome(&prefix, number, command, outcome, (kept, &self.invocation.filters));
-            let message = match stored {
+            let message = match in_parts.whole {
                 Some(_) if !self.invocation.filters.is_empty() && !kept.is_empty() => {
                     message.line([Span::text("It printed more than is looked through here: what is in the middle is in the file alone.")])
                 }
@@ -109,7 +110,7 @@ impl Ended<'_> {
             elevation::says_elevation(message, about.elevated.iter().map(String::as_str))
         };
         let headline = match &decided.sees {
-            Sees::Room => in_words(outcome, &ran.kept),
+            Sees::Room => said_of_files::left(in_words(outcome, &ran.kept), in_parts),
             Sees::Asker(_) | Sees::Nobody(_) => {
                 let ending = outcome.ending.without_reason();
                 in_words(&Outcome { ending, ..outcome.clone() }, &[])
@@ -119,21 +120,26 @@ impl Ended<'_> {
         let message = besides(message);
         let long = SignedDuration::from_millis(outcome.took_ms) > WAITED_FOR;
         let loudness = if long { Loudness::Text } else { Loudness::Notice };
-        let whole = match stored {
+        let whole = match in_parts.whole {
             Some(stored) => Some(Printed::Long(stored)),
             None => (!preview(&ran.kept).whole).then_some(Printed::Little(&ran.kept)),
         };
         let answer = address.answer(number, state, &message, loudness);
         let alone = matches!(decided.sees, Sees::Asker(_));
         let mut drafts = vec![if alone { Address::without_output(answer) } else { answer }];
-        match (&decided.sees, whole) {
-            (Sees::Room, Some(whole)) => drafts.push(address.whole_output(number, &command.name, whole)),
-            (Sees::Asker(_), whole) => {
-                let message = besides(in_words(outcome, &ran.kept)).line(asked(&prefix, self.invocation));
+        match &decided.sees {
+            Sees::Room => {
+                drafts.extend(whole.map(|whole| address.whole_output(number, &command.name, whole)));
+                drafts.extend(address.left_files(number, &in_parts.files, false));
+            }
+            Sees::Asker(_) => {
+                let message = said_of_files::left(in_words(outcome, &ran.kept), in_parts);
+                let message = besides(message).line(asked(&prefix, self.invocation));
                 let whole = whole.map(|whole| (&*command.name, whole));
                 drafts.extend(address.private(number, state, &message, loudness, whole));
+                drafts.extend(address.left_files(number, &in_parts.files, true));
             }
-            (Sees::Room, None) | (Sees::Nobody(_), _) => {}
+            Sees::Nobody(_) => {}
         }
         if command.effect != Effect::Read {
             let line = speech::in_the_timeline(&address.sender, command, &headline);
@@ -147,14 +153,18 @@ impl Ended<'_> {
         {
             drafts.extend(address.end_mark(number, mark));
         }
-        let whole = stored.map(|stored| stored.name);
-        Telling { drafts, event: decided.event(&address.sender), people: decided.mark, whole }
+        let whole = in_parts.whole.map(|stored| stored.name);
+        let files = in_parts.files.iter().map(|file| file.stored.name).collect();
+        Telling { drafts, event: decided.event(&address.sender), people: decided.mark, whole, files }
     }
 }
 
-/// Whether a run left anything that somebody might not be allowed to read: output, or a reason in the words of another host.
+/// Whether a run left anything that somebody might not be allowed to read: output, files, or a reason in the words of another
+/// host.
 fn says_anything(ran: &Ran) -> bool {
-    !ran.kept.is_empty() || ran.outcome.ending.without_reason() != ran.outcome.ending
+    !ran.kept.is_empty()
+        || ran.left != Left::default()
+        || ran.outcome.ending.without_reason() != ran.outcome.ending
 }
 
 /// What an answer in the room with one person is the answer to.
@@ -202,6 +212,10 @@ pub async fn record(house: &House, room: &RoomId, ran: &Ran, telling: Telling) -
             Ok(Finished::OthersAreThere) => return Recorded::OthersAreThere,
             Ok(Finished::AlreadyEnded(_)) => {
                 tracing::warn!(number = %ran.number, "a run ended after its request had been given a final state");
+                // What was kept of it is named by nothing. Where that fails, the next start does it.
+                if let Err(error) = house.storage.sweep_parts(ran.number).await {
+                    tracing::warn!(number = %ran.number, %error, "what was kept of a late run stays for now");
+                }
                 return Recorded::Yes;
             }
             // The outcome is known, and nobody else knows it: it is worth waiting for.

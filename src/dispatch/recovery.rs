@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::{
     answers::Address,
     dispatcher::House,
-    live, long, outcome,
+    live, long, outcome, said_of_files,
     seeing::{Decided, Output, Sees},
     speech,
 };
 use crate::{
     catalogue::Answers,
+    executor::Left,
     matrix::render::{Loudness, as_plain},
     model::{Ending, Message, Outcome, OutputSummary, State, StateMark},
     storage::{Error, Finished, InterruptedRun, Request, Said, Telling},
@@ -34,6 +35,9 @@ pub async fn interrupted(house: &House) -> Result<(), Error> {
 /// Removes what is spooled of runs whose outcome was recorded just before an earlier life ended. To be
 /// called after [`interrupted`], before anything runs.
 pub async fn sweep(house: &House) {
+    if let Err(error) = long::sweep(house).await {
+        tracing::warn!(%error, "parts of outputs that nothing names are left for the next start");
+    }
     let attempts = match house.executor.leftovers() {
         Ok(attempts) => attempts,
         Err(error) => {
@@ -58,11 +62,12 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
             None
         }
     };
-    let (kept, output, whole) = leftover.map_or_else(
-        || (Vec::new(), OutputSummary::empty(), None),
-        |leftover| (leftover.kept, leftover.output, leftover.whole),
+    let (kept, output, whole, left) = leftover.map_or_else(
+        || (Vec::new(), OutputSummary::empty(), None, false),
+        |leftover| (leftover.kept, leftover.output, leftover.whole, leftover.left),
     );
-    let whole = long::keep(house, number, whole.as_ref()).await.map(|stored| stored.name);
+    let whole = long::keep(house, number, whole.as_ref(), &Left::default()).await.whole;
+    let whole = whole.map(|stored| stored.name);
     let took = house.storage.now().duration_since(run.started_at);
     let ended = Outcome {
         ending: Ending::Interrupted,
@@ -75,7 +80,10 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     let room = key.and_then(|key| in_force.ops.rooms.get(&key));
     let address = Address::of_request(&run.request, room.map_or(Answers::Thread, |room| room.answers));
     let prefix = &in_force.ops.settings.prefix;
-    let in_words = |kept: &[u8]| speech::interrupted(prefix, number, command, as_plain(kept).trim_end());
+    let in_words = |kept: &[u8]| {
+        let message = speech::interrupted(prefix, number, command, as_plain(kept).trim_end());
+        if left { said_of_files::lost(message) } else { message }
+    };
     // If it was marked as running, that mark goes.
     let running = Address::mark_step(number, StateMark::Running);
     let marked = house.storage.said(&running).await? != Said::Never;
@@ -99,8 +107,13 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
         if marked && let Some(mark) = message.mark {
             drafts.extend(address.end_mark(number, mark));
         }
-        let telling =
-            Telling { drafts, event: decided.event(&run.request.sender), people: decided.mark, whole };
+        let telling = Telling {
+            drafts,
+            event: decided.event(&run.request.sender),
+            people: decided.mark,
+            whole,
+            files: Vec::new(),
+        };
         let kept = (!kept.is_empty()).then_some(&kept[..]);
         finished =
             house.storage.finish((number, &run.request.room), run.attempt, &ended, kept, telling).await?;

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     catalogue::{Answers, Ops, Room, RunKind},
     command::{self, Line},
-    executor::{Poised, Ran},
+    executor::{Left, Poised, Ran},
     matrix::render::Loudness,
     model::{Ending, Event, Invocation, Outcome, OutputSummary, SignedDuration, State},
     policy::Decision,
@@ -74,7 +74,7 @@ async fn watched(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, ab
         let outcome = Outcome { ending: Ending::Interrupted, took_ms: 0, output: OutputSummary::empty() };
         let message = speech::lost(number, &command.name);
         let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
-        let ran = Ran { number, attempt, outcome, kept: Vec::new(), whole: None };
+        let ran = Ran { number, attempt, outcome, kept: Vec::new(), whole: None, left: Left::default() };
         let recorded = outcome::record(&house, &address.room, &ran, vec![answer].into()).await;
         house.storage.bell().ring();
         if matches!(recorded, Recorded::Yes) {

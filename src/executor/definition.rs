@@ -87,6 +87,7 @@ mod tests {
                     user: None,
                     limits: Limits::default(),
                     sandbox: crate::model::Sandbox::None,
+                    out: false,
                 })),
                 timeout: SignedDuration::from_secs(1),
                 lock: None,

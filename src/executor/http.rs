@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Executor, Ran, Sink, kind::Kind, redact::Redactor, whole::Kept};
+use super::{Executor, Left, Ran, Sink, kind::Kind, redact::Redactor, whole::Kept};
 use crate::{
     catalogue::{Command, HttpRun, RunKind},
     command::{HttpRequest, http_request},
@@ -84,6 +84,7 @@ impl Kind for Request {
             outcome: Outcome { ending, took_ms, output },
             kept: kept.map(|kept| kept.bytes).unwrap_or_default(),
             whole: None,
+            left: Left::default(),
         }
     }
 }

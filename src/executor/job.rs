@@ -36,6 +36,8 @@ pub(super) struct Job {
     pub limits: Limits,
     /// How it is shut in.
     pub sandbox: Sandbox,
+    /// Whether it has an out folder.
+    pub out: bool,
     /// How long it may take.
     pub timeout: SignedDuration,
 }

@@ -21,11 +21,11 @@ use super::{
     group::{self, Process},
     handed::{self, Given, Way},
     job::Job,
-    sandbox,
+    left, sandbox,
     spec::{FAILED, GO, READY, Spec, SpecUser},
     spool::{Meta, Spool},
 };
-use crate::model::Timestamp;
+use crate::{catalogue::OUT_VARIABLE, model::Timestamp};
 
 /// How long `exec-run` may take to get ready: it is our own program and needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -131,7 +131,18 @@ fn specify(job: &Job, secrets: &[Given], spool: &Spool, user: Option<SpecUser>) 
             Way::Input => input = Some(value),
         }
     }
-    let wrapper = sandbox::wrapper(job)?;
+    let out = if job.out {
+        let out = spool.out();
+        out.create(user.as_ref())?;
+        Some(out.path())
+    } else {
+        None
+    };
+    let wrapper = sandbox::wrapper(job, out.as_deref())?;
+    if let Some(out) = out {
+        let path = if wrapper.is_some() { left::IN_SANDBOX.into() } else { out };
+        environment.insert(OUT_VARIABLE.to_owned(), path.to_string_lossy().into_owned());
+    }
     if wrapper.is_none() && !files.is_empty() {
         return Err(
             "without a sandbox there is no private /tmp for credential_files: mend its command".to_owned()

@@ -12,7 +12,7 @@ use super::{
     group::{self, Process},
     process::GRACE,
     spool::{Meta, Spool},
-    whole::{Kept, Whole},
+    whole::Whole,
 };
 use crate::model::{OutputSummary, RequestNumber};
 
@@ -32,6 +32,8 @@ pub struct Leftover {
     pub whole: Option<Whole>,
     /// The facts about that.
     pub output: OutputSummary,
+    /// Whether it left something in its out folder, of which nothing is kept: nobody knows any more what is to be masked in it.
+    pub left: bool,
     /// How many processes of it still ran, and were ended.
     pub ended: usize,
 }
@@ -43,17 +45,26 @@ pub(super) async fn end(spool: &Spool) -> io::Result<Leftover> {
         // process of ours, and ended with us.
         let Some(limit) = spool.read_limit()? else {
             let output = OutputSummary::empty();
-            return Ok(Leftover { number: None, kept: Vec::new(), whole: None, output, ended: 0 });
+            return Ok(Leftover {
+                number: None,
+                kept: Vec::new(),
+                whole: None,
+                output,
+                left: false,
+                ended: 0,
+            });
         };
-        return Ok(Leftover::of(None, spool.kept(limit)?, 0));
+        return Leftover::of(None, spool, limit, 0);
     };
     let ended = end_processes(&meta).await?;
-    Ok(Leftover::of(Some(meta.number), spool.kept(meta.limit)?, ended))
+    Leftover::of(Some(meta.number), spool, meta.limit, ended)
 }
 
 impl Leftover {
-    fn of(number: Option<RequestNumber>, kept: Kept, ended: usize) -> Self {
-        Self { number, output: kept.summary(None), kept: kept.bytes, whole: kept.whole, ended }
+    fn of(number: Option<RequestNumber>, spool: &Spool, limit: usize, ended: usize) -> io::Result<Self> {
+        let kept = spool.kept(limit)?;
+        let left = spool.out().left_anything();
+        Ok(Self { number, output: kept.summary(None), kept: kept.bytes, whole: kept.whole, left, ended })
     }
 }
 

@@ -19,6 +19,7 @@ mod http;
 mod job;
 mod kind;
 mod launch;
+mod left;
 mod leftover;
 mod mirror;
 mod process;
@@ -47,6 +48,7 @@ pub use become_program::become_program;
 pub use definition::definition;
 pub use git::{GitError, clean_commit};
 pub use help::help_of;
+pub use left::{Left, LeftFile};
 pub use leftover::Leftover;
 pub use mirror::{Found, Mirror};
 pub use process::Poised;
@@ -93,6 +95,8 @@ pub struct Ran {
     pub kept: Vec<u8>,
     /// Where all that was kept of a long output lies, until the attempt is forgotten.
     pub whole: Option<Whole>,
+    /// What it left in its out folder.
+    pub left: Left,
 }
 
 /// Runs what warrants allow.
@@ -154,6 +158,7 @@ impl Executor {
             user: None,
             limits: Limits::default(),
             sandbox,
+            out: false,
             timeout: SignedDuration::from_secs(10),
         };
         self.run_job(job, &CancellationToken::new(), &NoSink).await

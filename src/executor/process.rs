@@ -7,7 +7,7 @@ use tokio::{io::AsyncReadExt, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Executor, Ran, Sink, group,
+    Executor, Left, Ran, Sink, group,
     handed::Given,
     job::Job,
     launch::{self, Running},
@@ -29,6 +29,8 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(200);
 const A_FEW_LINES: usize = 4 << 10;
 /// How often a sandbox that was ended is looked at: the kernel needs a moment for all of it.
 const LOOK_SOON: Duration = Duration::from_millis(3);
+/// How often it is looked how much lies in an out folder.
+const WEIGH: Duration = Duration::from_secs(1);
 /// How often a group that should end is looked at.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -81,9 +83,9 @@ pub(super) async fn run(
     sink: &dyn Sink,
 ) -> Ran {
     let begun = Instant::now();
-    let (ending, kept, printed) = match attempt(executor, &job, poised, cancel, sink).await {
-        Ok(Ended { ending, kept, printed }) => (ending, kept, Some(printed)),
-        Err(ending) => (ending, None, None),
+    let (ending, kept, printed, left) = match attempt(executor, &job, poised, cancel, sink).await {
+        Ok(Ended { ending, kept, printed, left }) => (ending, kept, Some(printed), left),
+        Err(ending) => (ending, None, None, Left::default()),
     };
     let output = kept.as_ref().map_or_else(OutputSummary::empty, |kept| kept.summary(printed));
     let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -94,6 +96,7 @@ pub(super) async fn run(
         outcome: Outcome { ending, took_ms, output },
         kept,
         whole,
+        left,
     }
 }
 
@@ -102,6 +105,7 @@ struct Ended {
     ending: Ending,
     kept: Option<Kept>,
     printed: u64,
+    left: Left,
 }
 
 /// The steps. `Err` is an end without a start.
@@ -188,11 +192,12 @@ impl Collector<'_> {
         }
     }
 
-    async fn finish(mut self, job: &Job, spool: &Spool) -> (Option<Kept>, u64) {
+    /// What was kept of it, how much there was, and what its files are masked with.
+    async fn finish(mut self, job: &Job, spool: &Spool) -> (Option<Kept>, u64, Redactor) {
         let rest = self.redactor.finish();
         self.show(rest).await;
         if let Some(kept) = self.keeper.as_mut().and_then(Keeper::take_whole) {
-            return (Some(kept), self.printed);
+            return (Some(kept), self.printed, self.redactor);
         }
         let spool = spool.clone();
         let limit = job.limits.output;
@@ -207,7 +212,7 @@ impl Collector<'_> {
             tracing::error!(run.number = %job.number, error = failed, "the output of a run could not be kept whole");
             kept.is_cut(&failed);
         }
-        (Some(kept), self.printed)
+        (Some(kept), self.printed, self.redactor)
     }
 }
 
@@ -248,6 +253,7 @@ async fn supervise(
     let mut kill_at: Option<Instant> = None;
     let mut give_up_at: Option<Instant> = None;
     let mut said = Vec::new();
+    let mut weigh_at = Instant::now() + WEIGH;
     let (mut control_open, mut output_open) = (true, true);
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -292,6 +298,15 @@ async fn supervise(
                 group::signal(leader, Signal::SIGTERM);
                 kill_at = Some(Instant::now() + GRACE);
             }
+            () = tokio::time::sleep_until(weigh_at), if job.out && stopped.is_none() && status.is_none() => {
+                if is_too_much(spool).await {
+                    let reason = "its out folder held more than 256 MiB".to_owned();
+                    stopped = Some(Ending::Failed { reason });
+                    group::signal(leader, Signal::SIGTERM);
+                    kill_at = Some(Instant::now() + GRACE);
+                }
+                weigh_at = Instant::now() + WEIGH;
+            }
             () = tokio::time::sleep_until(kill_at.unwrap_or(deadline)), if kill_at.is_some() => {
                 group::signal(leader, Signal::SIGKILL);
                 // Again at the next look: what forked in this moment is caught then.
@@ -302,7 +317,7 @@ async fn supervise(
         }
     }
     guard.armed = false;
-    let (kept, printed) = collector.finish(job, spool).await;
+    let (kept, printed, redactor) = collector.finish(job, spool).await;
     if sandboxed
         && stopped.is_none()
         && status.is_some_and(|it| it.code().is_some())
@@ -321,7 +336,30 @@ async fn supervise(
         ),
         None => Ending::Interrupted,
     };
-    Ok(Ended { ending: stopped.unwrap_or_else(by_itself), kept, printed })
+    let left = if job.out { left_by(job, spool, redactor).await } else { Left::default() };
+    Ok(Ended { ending: stopped.unwrap_or_else(by_itself), kept, printed, left })
+}
+
+/// Takes what it left in its out folder. It has ended, whatever becomes of that.
+async fn left_by(job: &Job, spool: &Spool, mut redactor: Redactor) -> Left {
+    let (out, user) = (spool.out(), job.user.clone());
+    let taken = tokio::task::spawn_blocking(move || {
+        let owner = user.and_then(|user| launch::find_user(&user).ok()).map(|user| user.uid);
+        out.take(&mut redactor, owner)
+    });
+    match taken.await.map_err(std::io::Error::other).flatten() {
+        Ok(left) => left,
+        Err(error) => {
+            tracing::error!(run.number = %job.number, %error, "what a run left in its out folder could not be read");
+            let lost = format!("what it left could not be read: {error}");
+            Left { files: Vec::new(), refused: vec![lost] }
+        }
+    }
+}
+
+async fn is_too_much(spool: &Spool) -> bool {
+    let out = spool.out();
+    tokio::task::spawn_blocking(move || out.is_too_much()).await.unwrap_or(true)
 }
 
 /// Whether nobody of the session lives any more. The cheap question first: it nearly always suffices.

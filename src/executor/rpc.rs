@@ -98,6 +98,7 @@ impl Kind for Call {
             },
             kept: kept.map(|kept| kept.bytes).unwrap_or_default(),
             whole: None,
+            left: super::Left::default(),
         }
     }
 }

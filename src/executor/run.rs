@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Poised, Ran, Sink, http::Request, job::Job, process, rpc::Call, ssh::Remote};
+use super::{Executor, Left, Poised, Ran, Sink, http::Request, job::Job, process, rpc::Call, ssh::Remote};
 use crate::{
     catalogue::{Command, RunKind},
     model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber},
@@ -56,6 +56,7 @@ impl Executor {
                 },
                 kept: Vec::new(),
                 whole: None,
+                left: Left::default(),
             },
         }
     }
@@ -82,6 +83,7 @@ fn process(
         user: process.user.clone(),
         limits: process.limits,
         sandbox: process.sandbox.clone(),
+        out: process.out,
         timeout: command.run.timeout,
     })
 }

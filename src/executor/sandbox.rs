@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::job::Job;
+use super::{job::Job, left::IN_SANDBOX};
 use crate::model::Sandbox;
 
 /// Where bubblewrap is looked for: `PATH` is nobody's business here.
@@ -80,8 +80,8 @@ pub fn find_bubblewrap() -> Result<PathBuf, String> {
     })
 }
 
-/// What shuts a job in; `None` where its command says that nothing does.
-pub(super) fn wrapper(job: &Job) -> Result<Option<Wrapper>, String> {
+/// What shuts a job in, with its out folder if it has one; `None` where its command says that nothing does.
+pub(super) fn wrapper(job: &Job, out: Option<&Path>) -> Result<Option<Wrapper>, String> {
     let Sandbox::Bubblewrap { network, writable, readable } = &job.sandbox else { return Ok(None) };
     let program = find_bubblewrap()?;
     let mut line = Line(Vec::new());
@@ -138,6 +138,9 @@ pub(super) fn wrapper(job: &Job) -> Result<Option<Wrapper>, String> {
             ));
         }
         line.add(&[how, path, path]);
+    }
+    if let Some(out) = out {
+        line.add(&["--bind", utf8(out)?, IN_SANDBOX]);
     }
     line.add(&["--remount-ro", "/", "--chdir", folder.unwrap_or("/tmp")]);
     Ok(Some(Wrapper { program, arguments: line.0 }))

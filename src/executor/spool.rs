@@ -7,10 +7,13 @@
 //!               tail.N    the second half, in files that are filled one after the other; the last two stay
 //!               salt      what the names of its parts in the database are made with, once they are being written there
 //!               work/     the working folder, where the command declares none
+//!               out/      the out folder, where the command declares one: until the run has ended
+//!               file.N    what was taken from there
 //! ```
 //!
 //! The lengths of the files tell how much was printed, so a reader after a crash needs nothing else.
-//! Everything here was masked before it was written, but for the private key of a run over SSH, which goes with the run.
+//! Everything here was masked before it was written, but for what goes with the run: the private key of one over SSH, and what
+//! a program itself writes into its folders.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -22,6 +25,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    left::{self, OutFolder},
     spec::SpecUser,
     whole::{Kept, Piece},
 };
@@ -92,6 +96,11 @@ impl Spool {
         Ok(work)
     }
 
+    /// Its out folder.
+    pub(super) fn out(&self) -> OutFolder {
+        OutFolder::of(&self.folder)
+    }
+
     /// Writes a file that this user alone may read.
     pub(super) fn write_private(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.folder.join(name);
@@ -144,10 +153,7 @@ impl Spool {
 
     /// Removes the folder. What a program left in its working folder goes with it.
     pub(super) fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        left::remove(&self.folder)
     }
 
     /// Begins to keep output, `limit` bytes of it at most.

@@ -17,7 +17,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, Ran, Sink, kind::Kind, redact::Redactor, spool::Spool};
+use super::{Executor, Left, Ran, Sink, kind::Kind, redact::Redactor, spool::Spool};
 use crate::{
     catalogue::{Command, RunKind, SshRun},
     command::{SshCommand, ssh_command},
@@ -70,6 +70,7 @@ impl Kind for Remote {
                 outcome: Outcome { ending, took_ms, output },
                 kept,
                 whole,
+                left: Left::default(),
             }
         };
         let prepared = match self.prepare(executor) {
@@ -82,7 +83,7 @@ impl Kind for Remote {
         let shown = Shown::new(&prepared.spool, self.run.output, sink);
         let ending = prepared.run(&self, &shown, cancel).await;
         drop(prepared);
-        let (kept, printed) = shown.finish();
+        let (kept, printed) = shown.finish().await;
         ran(ending, kept.summary(Some(printed)), (kept.bytes, kept.whole))
     }
 }

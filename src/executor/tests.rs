@@ -21,6 +21,7 @@ use crate::{
 mod crash;
 mod git;
 mod handed;
+mod left;
 mod limits;
 mod output;
 mod remote;
@@ -97,6 +98,7 @@ impl Deck {
             user: None,
             limits: Limits::default(),
             sandbox: Sandbox::None,
+            out: false,
             timeout: SignedDuration::from_secs(60),
         }
     }

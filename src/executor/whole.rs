@@ -83,6 +83,12 @@ pub struct Whole {
 }
 
 impl Whole {
+    /// What these pieces of an attempt's folder are together.
+    pub(super) fn of(folder: &Path, pieces: Vec<Piece>) -> Self {
+        let length = pieces.iter().map(Piece::length).sum();
+        Self { folder: folder.to_owned(), pieces, length }
+    }
+
     /// How long it is, in bytes.
     pub const fn length(&self) -> u64 {
         self.length
@@ -150,8 +156,8 @@ impl Kept {
 
     /// What lies in these pieces of an attempt's folder.
     pub(super) fn read(folder: &Path, pieces: Vec<Piece>, printed: u64, truncated: bool) -> io::Result<Self> {
-        let length = pieces.iter().map(Piece::length).sum();
-        let whole = Whole { folder: folder.to_owned(), pieces, length };
+        let whole = Whole::of(folder, pieces);
+        let length = whole.length;
         if length <= IN_MEMORY as u64 || whole.pieces.iter().all(|piece| matches!(piece, Piece::Words(_))) {
             let bytes = whole.stretch(0, length)?;
             return Ok(Self { printed, truncated, digest: Digest::of(&bytes), whole: None, bytes });

@@ -1,9 +1,8 @@
 //! The entries of the audit log.
 //!
-//! An entry is written in the same database transaction as what it tells of. Its body is Matrix
-//! canonical JSON (specification, appendices, "Canonical JSON"), which has no floats. What may have
-//! to be erased one day (raw text, arguments, inputs of a decision, output) is never in an entry: a
-//! [`Commitment`] to it is.
+//! An entry is written in the same database transaction as what it tells of. Its body is Matrix canonical JSON (specification,
+//! appendices, "Canonical JSON"), which has no floats. What may have to be erased one day (raw text, arguments, inputs of a
+//! decision, output) is never in an entry: a [`Commitment`] to it is.
 
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
@@ -241,9 +240,9 @@ pub enum Event {
         output: OutputSummary,
         /// The output that was kept, where there was any; of a long one both ends.
         kept: Option<Commitment>,
-        /// What lists the parts of a long output, which together are all of it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        whole: Option<Commitment>,
+        /// All of a long output, and the files that it left.
+        #[serde(flatten)]
+        parts: super::InParts,
     },
     /// A run ended after it had already been given a final state. Recorded, and nothing else changes.
     #[serde(rename = "run.finished_late")]

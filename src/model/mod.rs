@@ -32,7 +32,7 @@ pub use filter::Filter;
 pub use ids::{AttemptId, BootId, EntryId, RequestNumber};
 pub use invocation::{Invocation, quoted};
 pub use jiff::{SignedDuration, Timestamp};
-pub use outcome::{Ending, Outcome, OutputSummary};
+pub use outcome::{Ending, InParts, Outcome, OutputSummary};
 pub use record::{Record, records};
 pub use sandbox::Sandbox;
 pub use sealed::{Identity, Recipient, SECRET_BYTES, Sealed};

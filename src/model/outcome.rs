@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, State};
+use super::{Commitment, Digest, State};
 
 /// What ended a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,4 +101,15 @@ impl OutputSummary {
     pub fn empty() -> Self {
         Self { bytes: 0, truncated: false, digest: Digest::of(b"") }
     }
+}
+
+/// What of a run is kept in parts, by what lists them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InParts {
+    /// What lists the parts of a long output, which together are all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Commitment>,
+    /// What names each file that it left in its out folder, says its digest and lists its parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Commitment>,
 }

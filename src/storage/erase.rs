@@ -192,11 +192,15 @@ impl Storage {
                 -- What an erasure was for is a content of the request that asked for it.
                 SELECT (e.body::jsonb ->> 'asked')::bigint, e.body::jsonb ->> 'reason' WHERE e.kind = 'content.erased'
                 UNION ALL
-                -- The parts of a long output are named by what lists them.
+                SELECT e.request, file #>> '{}' FROM jsonb_path_query(e.body::jsonb, '$.files[*]') AS file
+                WHERE e.kind = 'run.finished'
+                UNION ALL
+                -- The parts of a long output, and of a file, are named by what lists them.
                 SELECT e.request, part FROM contents list
                 CROSS JOIN LATERAL jsonb_array_elements_text(convert_from(list.bytes, 'UTF8')::jsonb -> 'parts') AS part
-                WHERE e.kind = 'run.finished' AND list.kind = 'whole'
-                  AND list.commitment = decode(e.body::jsonb ->> 'whole', 'hex')
+                WHERE e.kind = 'run.finished' AND list.kind = 'whole' AND list.request = e.request
+                  AND (encode(list.commitment, 'hex') = e.body::jsonb ->> 'whole'
+                       OR e.body::jsonb -> 'files' ? encode(list.commitment, 'hex'))
             ) named
             -- These name contents; other fields of the same names are words.
             WHERE e.request IS NOT NULL AND named.name ~ '^[0-9a-f]{64}$'

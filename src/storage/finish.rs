@@ -8,7 +8,7 @@ use super::{
     error::Doing as _,
     sheaf::{Sheaf, write_sheaf},
 };
-use crate::model::{AttemptId, Commitment, Event, Outcome, RequestNumber, State, fault::Point};
+use crate::model::{AttemptId, Commitment, Event, InParts, Outcome, RequestNumber, State, fault::Point};
 
 const DOING: &str = "recording an outcome";
 
@@ -35,6 +35,8 @@ pub struct Telling {
     pub people: Option<PeopleMark>,
     /// What lists the parts of a long output: [`Storage::keep_whole`] gave it.
     pub whole: Option<Commitment>,
+    /// What lists the parts of each file that it left.
+    pub files: Vec<Commitment>,
 }
 
 impl From<Vec<OutboxDraft>> for Telling {
@@ -55,13 +57,20 @@ impl Storage {
         kept: Option<&[u8]>,
         telling: impl Into<Telling>,
     ) -> Result<Finished, Error> {
-        let Telling { drafts, event: besides, people, whole } = telling.into();
+        let Telling { drafts, event: besides, people, whole, files } = telling.into();
         let now = self.now();
         let ending = serde_json::to_string(&outcome.ending).map_err(unreadable)?;
         let mut sheaf = Sheaf::default();
         let kept = kept.map(|bytes| sheaf.content(self, number, ContentKind::Output, bytes));
         let Outcome { ending: ended, took_ms, output } = outcome.clone();
-        let event = Event::RunFinished { attempt, ending: ended, took_ms, output, kept, whole };
+        let event = Event::RunFinished {
+            attempt,
+            ending: ended,
+            took_ms,
+            output,
+            kept,
+            parts: InParts { whole, files },
+        };
         sheaf.append(Some(number), Some(room), event);
         if let Some(event) = besides {
             sheaf.append(Some(number), Some(room), event);

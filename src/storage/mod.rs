@@ -96,5 +96,5 @@ pub use versions::{Loaded, Loading, STRUCK};
 pub use visits::{IDLE, SESSION, Session, asked_event, token};
 pub use waits::{NewWait, Prompt, TIMER, Timer, Waiting};
 pub use walk::{ContentRow, Cut, SignedLeaf};
-pub use whole::Parts;
+pub use whole::{KeptFile, Parts};
 pub use work::{PASSED, Ticket, Work};

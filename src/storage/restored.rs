@@ -11,7 +11,7 @@ use super::{
     sheaf::Sheaf,
     tree::TURN,
 };
-use crate::model::{Ending, Event, OutputSummary, State, Timestamp};
+use crate::model::{Ending, Event, InParts, OutputSummary, State, Timestamp};
 
 const DOING: &str = "going on from a restored backup";
 
@@ -143,7 +143,7 @@ impl Storage {
                     took_ms: i64::try_from(took).unwrap_or(i64::MAX),
                     output: OutputSummary::empty(),
                     kept: None,
-                    whole: None,
+                    parts: InParts::default(),
                 }
             }
         })

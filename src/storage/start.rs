@@ -33,7 +33,9 @@ use super::{
 };
 use crate::{
     catalogue::Command,
-    model::{AttemptId, Digest, Event, Invocation, Outcome, RequestNumber, Sandbox, State, fault::Point},
+    model::{
+        AttemptId, Digest, Event, InParts, Invocation, Outcome, RequestNumber, Sandbox, State, fault::Point,
+    },
     policy::Permit,
 };
 
@@ -307,7 +309,7 @@ impl Work {
         self.append_start(number, attempt, executor, Vec::new(), None).await?;
         let kept = kept.map(|bytes| self.content(number, ContentKind::Output, bytes));
         let Outcome { ending, took_ms, output } = outcome.clone();
-        let event = Event::RunFinished { attempt, ending, took_ms, output, kept, whole: None };
+        let event = Event::RunFinished { attempt, ending, took_ms, output, kept, parts: InParts::default() };
         let room = self.room_of(number).await?;
         self.append(Some(number), room.as_deref(), event);
         Ok(())

@@ -1,4 +1,4 @@
-//! Outputs that are too long for one row: each part is a content of its own, and one more lists them.
+//! Outputs that are too long for one row, and files that runs left: each part is a content of its own, and one more lists them.
 //!
 //! They are written before the outcome is, and count from its commit on, whose entry names the list. Each has the name that
 //! it had where it is written once more after a crash, so that nothing is kept twice.
@@ -7,17 +7,31 @@ use jiff_sqlx::Timestamp as SqlTime;
 use serde::{Deserialize, Serialize};
 
 use super::{ContentKind, Error, Storage, error::Doing as _};
-use crate::model::{Commitment, RequestNumber, Salt};
+use crate::model::{Commitment, Digest, RequestNumber, Salt, Timestamp};
 
 const DOING: &str = "keeping a long output";
 
-/// The list of a long output's parts.
+/// A file that a run left in its out folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Its name, as it was sent.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// The digest of all of it.
+    pub digest: Digest,
+}
+
+/// The list of the parts of a long output, or of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parts {
     /// How long all of them are together, in bytes.
     pub length: u64,
     /// What names them, in their order.
     pub parts: Vec<Commitment>,
+    /// The file that they are, where they are one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<KeptFile>,
 }
 
 impl Storage {
@@ -72,6 +86,28 @@ impl Storage {
         .await
         .doing(DOING)?;
         Ok(commitment)
+    }
+
+    /// Requests that have ended, and whose parts, written since then, no outcome names.
+    pub async fn stray_parts(&self, since: Timestamp) -> Result<Vec<RequestNumber>, Error> {
+        let rows = sqlx::query_scalar!(
+            "SELECT written.request FROM (SELECT DISTINCT request FROM contents WHERE kind = 'part' AND written_at >= $1) written
+             WHERE are_stray(written.request)",
+            SqlTime::from(since) as _
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing("looking for parts that nothing names")?;
+        Ok(rows.into_iter().map(RequestNumber).collect())
+    }
+
+    /// Takes away the parts of a request that has ended without its outcome naming any.
+    pub async fn sweep_parts(&self, request: RequestNumber) -> Result<(), Error> {
+        sqlx::query_scalar!("SELECT sweep_parts($1)", request.0)
+            .fetch_one(self.pool())
+            .await
+            .doing("taking away parts that nothing names")?;
+        Ok(())
     }
 
     /// The list of a long output's parts. `None` where it was erased.

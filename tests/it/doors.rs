@@ -192,6 +192,7 @@ fn every_route_stores_into_the_inbox_or_only_tells() {
             "/requests/{number}/output",
             "tells all that it printed to whom `may_read_output` permits it, and records the reading",
         ),
+        ("/requests/{number}/files/{place}", "tells a file that it left, in the same way"),
         ("/rules", "tells the rules that `!rules` would in those rooms"),
         ("/charts", "tells counts of those rooms"),
         ("/checking", "tells how the log is checked"),

@@ -13,20 +13,21 @@ const FIELDS: [&str; 6] = ["text", "invocation", "inputs", "reason", "kept", "wh
 #[derive(Debug)]
 pub(super) struct Named {
     left: BTreeSet<String>,
-    /// That of the list of a long output's parts, which names these.
-    list: Option<String>,
+    /// The lists among them: of the parts of a long output, and of each file, which name these.
+    lists: BTreeSet<String>,
 }
 
 impl Named {
     /// What this entry names; its bytes were found to be those that were signed.
     pub fn by(body: &str) -> Self {
         let read: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-        let field = |field: &str| {
-            let name = read.get(field)?.as_str()?;
-            // A field of the same name may hold words.
-            name.parse::<Digest>().ok().map(|digest| digest.to_string())
-        };
-        Self { left: FIELDS.iter().filter_map(|it| field(it)).collect(), list: field("whole") }
+        // A field of the same name may hold words.
+        let name = |value: &serde_json::Value| Some(value.as_str()?.parse::<Digest>().ok()?.to_string());
+        let field = |field: &str| read.get(field).and_then(name);
+        let files = read.get("files").and_then(serde_json::Value::as_array);
+        let mut lists: BTreeSet<String> = files.into_iter().flatten().filter_map(name).collect();
+        lists.extend(field("whole"));
+        Self { left: FIELDS.iter().filter_map(|it| field(it)).chain(lists.iter().cloned()).collect(), lists }
     }
 
     /// Takes what stands after the first word of its line: salt and bytes, in Base 64.
@@ -43,7 +44,7 @@ impl Named {
         if !self.left.remove(&name) {
             return Err(format!("the entry before it does not name it ({name})"));
         }
-        if self.list.as_ref() == Some(&name) {
+        if self.lists.contains(&name) {
             let list: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
             let parts = list.get("parts").and_then(serde_json::Value::as_array);
             self.left.extend(parts.into_iter().flatten().filter_map(|it| it.as_str()).map(str::to_owned));
@@ -88,6 +89,11 @@ mod tests {
         named.take(&line([7; 32], list.as_bytes())).unwrap();
         named.take(&line([2; 32], b"cd")).unwrap();
         named.take(&line([1; 32], b"ab")).unwrap();
+        // Those of a file as well.
+        let body = format!(r#"{{"files":["{}"]}}"#, name([7; 32], list.as_bytes()));
+        let mut named = Named::by(&body);
+        named.take(&line([7; 32], list.as_bytes())).unwrap();
+        named.take(&line([2; 32], b"cd")).unwrap();
         // What only looks like such a list names nothing.
         let body = format!(r#"{{"kept":"{}"}}"#, name([7; 32], list.as_bytes()));
         let mut named = Named::by(&body);

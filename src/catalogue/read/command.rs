@@ -10,8 +10,8 @@ use super::{
     section::Section, ssh,
 };
 use crate::catalogue::{
-    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OnBusy, ProcessRun, Run, RunKind, Schedule,
-    Timetable, did_you_mean,
+    Argument, ArgumentType, Command, EMERGENCY, Effect, Limits, OUT_VARIABLE, OnBusy, ProcessRun, Run,
+    RunKind, Schedule, Timetable, did_you_mean,
     names::{RESERVED_TAGS, is_name, is_reserved_command},
     problems::{Located, Place, Problems},
     template::{Piece, pieces},
@@ -336,6 +336,14 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             "Remove sandbox = \"none\", or give the secret in credentials or credential_input.",
         );
     }
+    let out = file.boolean("out").unwrap_or(false);
+    if out && let Some(named) = environment.get(OUT_VARIABLE) {
+        file.wrong(
+            &named.place,
+            format!("{OUT_VARIABLE} names the out folder"),
+            format!("Remove {OUT_VARIABLE} here: with out = true it is set for each run."),
+        );
+    }
     let timeout = file.duration("timeout").unwrap_or(60);
     let (lock, on_busy) = file.lock(templates);
     let idempotent = file.boolean("idempotent").unwrap_or(false);
@@ -358,6 +366,7 @@ fn read_run(mut file: Section<'_>, templates: &Templates<'_>, references: &mut R
             user: user.map(|user| user.value),
             limits,
             sandbox,
+            out,
         })),
         timeout: SignedDuration::from_secs(timeout),
         lock: lock.map(|lock| lock.value),

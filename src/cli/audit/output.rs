@@ -1,4 +1,4 @@
-//! `quarterdeck audit output`: all that a run printed, as it was kept.
+//! `quarterdeck audit output`: all that a run printed, or a file that it left, as it was kept.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::{
     cli::logged,
-    model::{Digest, Event, Hasher, OutputSummary, RequestNumber},
+    model::{Commitment, Digest, Event, Hasher, OutputSummary, RequestNumber},
     storage::{ContentKind, Storage},
 };
 
@@ -19,6 +19,9 @@ use crate::{
 pub(super) struct Output {
     /// The request's number
     number: RequestNumber,
+    /// The file that it left in its out folder, in its place: by its number, from 1, or its name
+    #[arg(long, value_name = "FILE")]
+    file: Option<String>,
 }
 
 impl Output {
@@ -30,15 +33,24 @@ impl Output {
                 "what a program prints may steer a terminal: `quarterdeck audit output {number} > FILE`, or `| less`"
             );
         }
-        logged::record(storage, format!("output of request {number}")).await?;
+        let query = match &self.file {
+            None => format!("output of request {number}"),
+            Some(file) => format!("file {file} of request {number}"),
+        };
+        logged::record(storage, query).await?;
         let (entries, contents) = storage.story(number).await?;
         let finished = entries.iter().rev().find_map(|recorded| match &recorded.entry.event {
-            Event::RunFinished { output, kept, whole, .. } => Some((output.clone(), *kept, *whole)),
+            Event::RunFinished { output, kept, parts, .. } => {
+                Some((output.clone(), *kept, parts.whole, parts.files.clone()))
+            }
             _ => None,
         });
-        let Some((output, kept, whole)) = finished else {
+        let Some((output, kept, whole, files)) = finished else {
             anyhow::bail!("request {number} has not run to an end")
         };
+        if let Some(file) = &self.file {
+            return left(storage, number, &files, file).await;
+        }
         let erased = || format!("what request {number} printed was erased");
         let mut out = std::io::stdout().lock();
         let mut digest = Hasher::default();
@@ -64,6 +76,41 @@ impl Output {
         out.flush()?;
         is_as_recorded(&output, digest.finish())
     }
+}
+
+/// A file that it left.
+async fn left(
+    storage: &Storage,
+    number: RequestNumber,
+    files: &[Commitment],
+    wanted: &str,
+) -> anyhow::Result<ExitCode> {
+    let erased = || format!("what request {number} left was erased");
+    let mut names = Vec::new();
+    for (place, name) in (1..).zip(files) {
+        let list = storage.whole(*name).await?.with_context(erased)?;
+        let Some(file) = list.file else { continue };
+        if wanted != file.name && wanted != format!("{place}") {
+            names.push(format!("{place} ({})", file.name));
+            continue;
+        }
+        let (mut out, mut digest) = (std::io::stdout().lock(), Hasher::default());
+        for name in list.parts {
+            let part = storage.part(name).await?.with_context(erased)?;
+            digest.update(&part);
+            out.write_all(&part)?;
+        }
+        out.flush()?;
+        let digest = digest.finish();
+        anyhow::ensure!(
+            digest == file.digest,
+            "the log says that the file has the digest {}, and what is kept has {digest}: run `quarterdeck audit verify`",
+            file.digest
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    anyhow::ensure!(!names.is_empty(), "request {number} left no files");
+    anyhow::bail!("request {number} left no file {wanted}; it left {}", names.join(", "))
 }
 
 fn is_as_recorded(output: &OutputSummary, digest: Digest) -> anyhow::Result<ExitCode> {

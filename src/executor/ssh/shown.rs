@@ -44,12 +44,15 @@ impl<'a> Shown<'a> {
     }
 
     /// What was kept of all of it, and how much there was.
-    pub(super) fn finish(self) -> (Kept, u64) {
+    pub(super) async fn finish(self) -> (Kept, u64) {
         let mut inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         let failed = inner.keeper.failed().map(str::to_owned);
-        let kept = match inner.keeper.take_whole() {
-            Some(kept) => Ok(kept),
-            None => self.spool.kept(self.limit),
+        let kept = if let Some(kept) = inner.keeper.take_whole() {
+            Ok(kept)
+        } else {
+            // Of a long one that takes its time: it holds up nobody else.
+            let read = tokio::task::spawn_blocking(move || self.spool.kept(self.limit)).await;
+            read.map_err(std::io::Error::other).flatten()
         };
         let (mut kept, failed) = match kept {
             Ok(kept) => (kept, failed),

@@ -253,6 +253,7 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
                 user: None,
                 limits: Limits::default(),
                 sandbox: crate::model::Sandbox::None,
+                out: false,
             })),
             timeout: SignedDuration::from_mins(1),
             lock: None,

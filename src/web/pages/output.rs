@@ -1,4 +1,5 @@
-//! What a run printed, whole, as a file: part by part, so that none is ever held in memory, for those who may read it.
+//! What a run printed, whole, as a file, and the files that it left: part by part, so that none is ever held in memory, for those
+//! who may read it.
 
 use axum::{
     Router,
@@ -22,7 +23,9 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<Pages> {
-    Router::new().route("/requests/{number}/output", get(whole))
+    Router::new()
+        .route("/requests/{number}/output", get(whole))
+        .route("/requests/{number}/files/{place}", get(file))
 }
 
 /// What is kept of an output.
@@ -37,7 +40,7 @@ impl<'a> Kept<'a> {
     /// What its run printed, as it was kept. `None` where that is nothing, or was erased, or is not among these contents.
     pub fn of(entries: &[Recorded], contents: &'a [Content]) -> Option<Self> {
         let (kept, whole) = entries.iter().rev().find_map(|recorded| match &recorded.entry.event {
-            Event::RunFinished { kept: Some(kept), whole, .. } => Some((*kept, *whole)),
+            Event::RunFinished { kept: Some(kept), parts, .. } => Some((*kept, parts.whole)),
             _ => None,
         })?;
         let found = |name: Commitment, kind: ContentKind| {
@@ -57,6 +60,52 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// What names the files that it left, in their order.
+pub(super) fn left(entries: &[Recorded]) -> &[Commitment] {
+    let finished = entries.iter().rev().find_map(|recorded| match &recorded.entry.event {
+        Event::RunFinished { parts, .. } => Some(&*parts.files),
+        _ => None,
+    });
+    finished.unwrap_or_default()
+}
+
+/// Goes on where this reader may read what it printed; that it was asked for is recorded in any case.
+async fn readable(
+    pages: &Pages,
+    visitor: &Visitor,
+    number: RequestNumber,
+    query: String,
+) -> Result<(), Stop> {
+    let sight = pages.decides.sight(&visitor.session.user).await?;
+    let request = visible(pages, &*sight, number).await?;
+    let request = request.filter(|request| may_read(&*sight, request));
+    let room = request.as_ref().map(|request| &*request.room);
+    pages.decides.reads(&visitor.session.user, room, &query).await?;
+    request.map(drop).ok_or(Stop::Nowhere)
+}
+
+async fn file(
+    State(pages): State<Pages>,
+    visitor: Visitor,
+    Path((number, nth)): Path<(String, String)>,
+) -> Result<Response, Stop> {
+    let number: RequestNumber = number.parse().map_err(|_| Stop::Nowhere)?;
+    let nth: usize = nth.parse().map_err(|_| Stop::Nowhere)?;
+    let place = pages.asking.acquire().await;
+    let query = format!("on the pages: file {nth} that request {number} left");
+    readable(&pages, &visitor, number, query).await?;
+    let (entries, _) = pages.storage.story(number).await?;
+    let name = nth.checked_sub(1).and_then(|index| left(&entries).get(index)).ok_or(Stop::Nowhere)?;
+    let list = pages.storage.whole(*name).await?.ok_or(Stop::Nowhere)?;
+    let file = list.file.ok_or(Stop::Nowhere)?;
+    drop(place);
+    // Its name is the program's: what is no plain name stands in a header as signs of it.
+    let plain = |sign: char| if sign.is_ascii_alphanumeric() || "._-".contains(sign) { sign } else { '_' };
+    let name: String = file.name.chars().map(plain).collect();
+    let body = parts(pages, list.parts);
+    Ok(as_file(body, list.length, "application/octet-stream", &format!("{number}-{name}")))
+}
+
 async fn whole(
     State(pages): State<Pages>,
     visitor: Visitor,
@@ -64,42 +113,45 @@ async fn whole(
 ) -> Result<Response, Stop> {
     let number: RequestNumber = number.parse().map_err(|_| Stop::Nowhere)?;
     let place = pages.asking.acquire().await;
-    let sight = pages.decides.sight(&visitor.session.user).await?;
-    let request = visible(&pages, &*sight, number).await?;
-    let request = request.filter(|request| may_read(&*sight, request));
-    // Recorded where there is nothing to be had, too: that it was asked for is what the record tells.
-    let room = request.as_ref().map(|request| &*request.room);
     let query = format!("on the pages: all that request {number} printed");
-    pages.decides.reads(&visitor.session.user, room, &query).await?;
-    request.ok_or(Stop::Nowhere)?;
+    readable(&pages, &visitor, number, query).await?;
     let (entries, contents) = pages.storage.story(number).await?;
     let kept = Kept::of(&entries, &contents).ok_or(Stop::Nowhere)?;
     let length = kept.length();
-    let parts = match kept.whole {
-        Some((name, _)) => pages.storage.whole(name).await?.ok_or(Stop::Nowhere)?.parts,
-        None => Vec::new(),
+    let listed = match kept.whole {
+        Some((name, _)) => Some(pages.storage.whole(name).await?.ok_or(Stop::Nowhere)?.parts),
+        None => None,
     };
     drop(place);
-    let body = if parts.is_empty() {
-        Body::from(kept.bytes.to_vec())
-    } else {
-        Body::from_stream(stream::try_unfold((pages, parts.into_iter()), async |(pages, mut parts)| {
-            let Some(name) = parts.next() else { return Ok::<_, Error>(None) };
-            // However slowly it is taken, the database is asked for no more than pages ask it.
-            let place = pages.asking.acquire().await;
-            let part = pages.storage.part(name).await?;
-            drop(place);
-            // Erased while it was read: what comes is shorter than was said, and its reader sees that.
-            let part = part
-                .ok_or(Error::Unreadable { what: "a part of an output", reason: "it was erased".into() })?;
-            Ok(Some((part, (pages, parts))))
-        }))
+    let body = match listed {
+        Some(listed) => parts(pages, listed),
+        None => Body::from(kept.bytes.to_vec()),
     };
+    Ok(as_file(body, length, "text/plain; charset=utf-8", &format!("request-{number}.txt")))
+}
+
+/// What these parts are together.
+fn parts(pages: Pages, parts: Vec<Commitment>) -> Body {
+    Body::from_stream(stream::try_unfold((pages, parts.into_iter()), async |(pages, mut parts)| {
+        let Some(name) = parts.next() else { return Ok::<_, Error>(None) };
+        // However slowly it is taken, the database is asked for no more than pages ask it.
+        let place = pages.asking.acquire().await;
+        let part = pages.storage.part(name).await?;
+        drop(place);
+        // Erased while it was read: what comes is shorter than was said, and its reader sees that.
+        let part =
+            part.ok_or(Error::Unreadable { what: "a part of an output", reason: "it was erased".into() })?;
+        Ok(Some((part, (pages, parts))))
+    }))
+}
+
+/// To be saved, and never to be shown as something.
+fn as_file(body: Body, length: u64, media_type: &'static str, name: &str) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    let name = format!("attachment; filename=\"request-{number}.txt\"");
+    let name = format!("attachment; filename=\"{name}\"");
     headers.extend(HeaderValue::try_from(name).map(|name| (header::CONTENT_DISPOSITION, name)));
-    Ok(response)
+    response
 }

@@ -15,13 +15,13 @@ use serde::Deserialize;
 use super::{
     Pages, Sight,
     html::{Frame, Moment, Stop, page},
-    output::Kept,
+    output::{Kept, left},
     visitor::Visitor,
 };
 use crate::{
     audit,
     model::{Archived, Event, RequestNumber, SignedDuration, Span, State as Stands, Timestamp},
-    storage::{Content, ContentKind, Recorded, Request, token},
+    storage::{Content, ContentKind, Parts, Recorded, Request, token},
 };
 
 /// How much of an output a page shows: its end.
@@ -60,6 +60,8 @@ struct Story<'a> {
     output: Option<String>,
     /// How long all of it is, in bytes, where it is kept.
     whole: Option<u64>,
+    /// The files that it left: number, name, length.
+    files: Vec<(usize, String, u64)>,
     /// Whether there is an output that this reader may not read.
     withheld: bool,
 }
@@ -144,7 +146,9 @@ async fn tell(
             recorded.entry.event.withhold_why();
         }
     }
-    let printed = entries.iter().any(|it| matches!(it.entry.event, Event::RunFinished { kept: Some(_), .. }));
+    let printed = entries.iter().any(|it| {
+        matches!(&it.entry.event, Event::RunFinished { kept, parts, .. } if kept.is_some() || !parts.files.is_empty())
+    });
     let so_far = (request.state == Stands::Running && may_read).then(|| pages.decides.printed_so_far(number));
     let kept = Kept::of(&entries, &contents);
     let whole = kept.as_ref().map(Kept::length).filter(|_| so_far.is_none());
@@ -168,9 +172,20 @@ async fn tell(
         steps: steps.collect(),
         output,
         whole,
+        files: if may_read { files(&entries, &contents) } else { Vec::new() },
         withheld: !may_read && (printed || request.state == Stands::Running),
     };
     Ok(page(StatusCode::OK, &story))
+}
+
+/// The files that it left.
+fn files(entries: &[Recorded], contents: &[Content]) -> Vec<(usize, String, u64)> {
+    let listed = (1..).zip(left(entries)).filter_map(|(nth, name)| {
+        let list = contents.iter().find(|content| content.commitment == *name)?;
+        let list: Parts = serde_json::from_slice(&list.bytes).ok()?;
+        Some((nth, list.file?.name, list.length))
+    });
+    listed.collect()
 }
 
 fn facts(
