@@ -108,6 +108,15 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
             "Write cases of who may what: docs/rules.md, \"From a sentence to a rule to its test\".",
         ));
     }
+    let wordless: Vec<_> =
+        rules.ids().filter(|id| rules.says(id).is_none()).map(|id| format!("`{id}`")).collect();
+    if !wordless.is_empty() {
+        let what = format!(
+            "without words of their own, so that `!rules` and `!why` tell their scope: {}",
+            wordless.join(", ")
+        );
+        notes.push(note("policies".to_owned(), what, "Put `@says(\"...\")` before each."));
+    }
     if !rehearsal.is_empty() {
         for id in rehearsal.unreached() {
             let place = rules.place(&id).unwrap_or_default();

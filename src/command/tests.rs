@@ -134,8 +134,12 @@ arguments = ["{apps}", "{count}", "{wait}", "--", "{label}"]
 ];
 
 fn ops() -> Ops {
+    ops_with(&[])
+}
+
+fn ops_with(further: &[(&str, &str)]) -> Ops {
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in FILES {
+    for (path, text) in FILES.iter().chain(further) {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -193,4 +197,18 @@ fn whole(ops: &Ops, content: &Json) -> Result<Parsed, Mistake> {
         Recognised::Refused { mistake, .. } => Err(mistake),
         Recognised::Talk => panic!("talk: {content}"),
     }
+}
+
+#[test]
+fn a_command_of_emergency_without_a_log_room_is_warned_of() {
+    const FAILOVER: &str = "summary = \"Fails over\"\neffect = \"danger\"\nemergency = true\n[[argument]]\nname = \"reason\"\ntype = \"text\"\nmin_length = 10\nrest = true\n[run]\nexecutor = \"process\"\nprogram = \"/opt/failover\"\narguments = [\"--\", \"{reason}\"]\n";
+    let room = |log: &str| {
+        format!("name = \"Fires\"\npurpose = \"Fires\"\nteams = [\"web\"]\ncommands = [\"failover\"]\n{log}")
+    };
+    let warned = |log: &str| {
+        let ops = ops_with(&[("commands/failover.toml", FAILOVER), ("rooms/fires.toml", &room(log))]);
+        warnings(&ops).into_iter().any(|warning| warning.0.what.contains("no log room"))
+    };
+    assert!(warned(""));
+    assert!(!warned("log = true\n"));
 }

@@ -130,6 +130,15 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
     if ops.rooms.is_empty() {
         warn("rooms".to_owned(), "no room is declared".to_owned(), "Write rooms/NAME.toml.".to_owned());
     }
+    if !ops.rooms.values().any(|room| room.log) {
+        for command in ops.commands.values().filter(|it| it.is_emergency() && listed.contains(&it.name)) {
+            warn(
+                ops.file_of(command),
+                "its use is an emergency, and there is no log room in which it would be told".to_owned(),
+                "Say log = true in the file of the room that is to hear of it.".to_owned(),
+            );
+        }
+    }
     for room in ops.rooms.values().filter(|room| room.teams.is_empty()) {
         warn(
             format!("rooms/{}.toml", room.key),

@@ -141,8 +141,9 @@ pub async fn process(
         Verb::Cancel => deny::cancel(&other, &mut work, &docket, &word).await?,
         Verb::Confirm => match asked.decide(invocation, work.now()) {
             Decision::Permitted(permit) => {
-                let word =
-                    Word { seen: Seen::Round(docket.waiting.as_ref().map_or(0, |it| it.round)), ..word };
+                // Who asked is who confirms: they were shown the one prompt that there was, wherever they say it.
+                let seen = if word.seen == Seen::Unsaid { Seen::InThread } else { word.seen };
+                let word = Word { seen, ..word };
                 confirm::confirm(&mut other, &mut work, &docket, &word, Some(permit)).await?
             }
             Decision::Refused(refusal) => {

@@ -142,7 +142,7 @@ async fn weigh(
 }
 
 impl Asked<'_> {
-    /// What is said of the last approval: that it runs, or that somebody else has what it needs.
+    /// What is said of the last approval: that it runs, or that others have what it needs.
     async fn says_approved(
         &self,
         work: &mut Work,
@@ -156,6 +156,10 @@ impl Asked<'_> {
                 let waits = said_of_queue::queued(prefix, self.number, lock, &ahead);
                 return Ok(said::approved_and_waits(by).followed_by(waits));
             }
+        }
+        if self.house.is_full() {
+            let waits = said_of_queue::no_place(&self.in_force.ops.settings.prefix, self.number);
+            return Ok(said::approved_and_waits(by).followed_by(waits));
         }
         Ok(said::approved(by))
     }

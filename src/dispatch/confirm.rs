@@ -35,9 +35,14 @@ pub async fn confirm(
         let words = "confirmed this too late: it does not count.";
         return Ok(Heard::not("late", said::not_counted(word.by, words, None)));
     }
+    let sees = word.seen.is_present(waiting);
+    if sees.is_none() {
+        let words = "must say what is confirmed: the 4 digits of the newest prompt.";
+        return Ok(Heard::not("no_digest", said::not_counted(word.by, words, None)));
+    }
     let digest = asked.approval_digest(command, invocation).await;
     let void = asked.take_granted(work, invocation, waiting, digest).await?;
-    if digest != waiting.digest || word.seen.is_present(waiting) == Some(false) {
+    if digest != waiting.digest || sees == Some(false) {
         asked.decide_anew(work, request.state, command, invocation, digest, &void).await?;
         let words = "confirmed what has changed since: look at it anew.";
         return Ok(Heard::not("outdated", said::not_counted(word.by, words, None)));

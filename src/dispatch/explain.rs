@@ -175,10 +175,10 @@ fn in_words(of: Option<&UserId>, invocation: &Invocation, explanation: &Explanat
 }
 
 fn told(rule: &Told) -> Vec<Span> {
-    let mut spans = match &rule.says {
-        Some(says) => vec![Span::emphasis(says.clone()), Span::text(" (rule ")],
-        None => vec![Span::text("(rule ")],
-    };
-    spans.extend([Span::code(rule.id.clone()), Span::text(format!(", {})", rule.place))]);
-    spans
+    vec![
+        Span::emphasis(rule.says.clone()),
+        Span::text(" (rule "),
+        Span::code(rule.id.clone()),
+        Span::text(format!(", {})", rule.place)),
+    ]
 }

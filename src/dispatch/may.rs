@@ -20,9 +20,15 @@ const MOST: usize = 2_000;
 impl Asked<'_> {
     /// What this command is to the sender here: theirs, if the rules permit at least one invocation of it.
     pub fn may_ever(&self, command: &Command, now: Timestamp) -> May {
-        // These are decided for the request that they name.
-        if Verb::of(&command.name).is_some() {
-            return May::Run;
+        // These are decided for the request that they name; what is one's own may always be taken back.
+        match Verb::of(&command.name) {
+            Some(Verb::Cancel) => return May::Run,
+            Some(Verb::Approve | Verb::Deny) => {
+                let (rules, elevated) = (&self.in_force.rules, &self.standing.elevated);
+                let may = rules.may_ever(self.sender, elevated, &self.room.key, &command.name);
+                return if may { May::Run } else { May::Not };
+            }
+            Some(Verb::Confirm) | None => {}
         }
         let mut may = May::Not;
         for invocation in command::samples(&self.in_force.ops, command, self.asker()).into_iter().take(MOST) {

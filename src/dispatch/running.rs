@@ -14,7 +14,7 @@ use super::{
     outcome::{self, Ended, Recorded},
     pipeline::{Asked, Granted, No},
     room_events::GIVEN_UP,
-    speech,
+    said_of_queue, speech,
     waiting::Begin,
 };
 use crate::{
@@ -199,9 +199,14 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
             emergency::announce(&asked, &mut work, &command, &asked_for).await?;
             commit_and_run(house, work, pending, about).await
         }
-        // Taken in the meantime: it waits on, and nothing needs saying. What was decided is committed, with the
-        // lock that it waits for now: under the name of another it would be found free again and again.
-        Start::Busy { .. } => house.conclude(work).await,
+        // Taken in the meantime: it waits on, and that is said once. What was decided is committed, with the lock that
+        // it waits for now: under the name of another it would be found free again and again.
+        Start::Busy { lock } => {
+            let ahead = work.ahead(asked.number, &asked.address.room, &lock).await?;
+            let waits = said_of_queue::queued(&in_force.ops.settings.prefix, asked.number, &lock, &ahead);
+            work.send(asked.address.answer(asked.number, State::Queued, &waits, Loudness::Notice));
+            house.conclude(work).await
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl Prompt<'_> {
         }
         self.what(message).line([
             Span::text("✅ to confirm, ⛔ to drop it, or "),
-            Span::code(format!("{}confirm {}", self.prefix, self.number)),
+            Span::code(format!("{}confirm {} {}", self.prefix, self.number, digits(self.digest))),
             Span::text(", "),
             Span::code(format!("{}cancel {}", self.prefix, self.number)),
         ])
@@ -372,16 +372,16 @@ pub fn reminder(
     wait: &Wait,
 ) -> Message {
     let mut line = vec![Span::text("Still waits for ")];
-    let (verb, digits) = if wait.confirm.is_empty() {
+    let verb = if wait.confirm.is_empty() {
         line.extend(missing(wait));
-        ("approve", format!(" {}", digits(digest)))
+        "approve"
     } else {
         line.push(Span::text("you to confirm"));
-        ("confirm", String::new())
+        "confirm"
     };
     line.extend([
         Span::text(format!(", until {}: ✅ above, or ", time(until, now))),
-        Span::code(format!("{prefix}{verb} {number}{digits}")),
+        Span::code(format!("{prefix}{verb} {number} {}", digits(digest))),
     ]);
     Message::marked(StateMark::Waiting).line(line)
 }

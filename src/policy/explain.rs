@@ -8,6 +8,7 @@ use super::{
     Decision, Need, Question, Rules, Why,
     names::{ACTION, ROOM, SYSTEM},
     scope::Scope,
+    spoken,
 };
 use crate::{catalogue::Ops, model::Digest};
 
@@ -48,8 +49,8 @@ pub enum Answer {
 pub struct Told {
     /// Its `@id`.
     pub id: String,
-    /// Its `@says`.
-    pub says: Option<String>,
+    /// Its `@says`; where it has none, what its scope says.
+    pub says: String,
     /// Where it is written: `policies/production.cedar:12`.
     pub place: String,
 }
@@ -84,7 +85,8 @@ impl Rules {
     }
 
     fn tell(&self, id: String) -> Told {
-        let says = self.says(&id).map(str::to_owned);
+        let scope = || self.policies.policy(&PolicyId::new(&id)).map(spoken::scope).unwrap_or_default();
+        let says = self.says(&id).map_or_else(scope, str::to_owned);
         let place = self.place(&id).unwrap_or_default();
         Told { id, says, place }
     }

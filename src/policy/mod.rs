@@ -31,6 +31,7 @@ mod schema;
 mod scope;
 mod seen;
 mod shape;
+mod spoken;
 #[cfg(test)]
 mod tests;
 mod wait;

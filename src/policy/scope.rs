@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use cedar_policy::{
     ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
 };
+use ruma::UserId;
 
 use super::{
     Rules,
-    names::{ROOM, SYSTEM, USER},
+    names::{self, ROOM, SYSTEM, USER},
     world::World,
 };
 
@@ -54,6 +55,25 @@ impl Scope {
     pub(super) fn covers_thing(&self, action: &EntityUid, resource: &EntityUid, world: &World) -> bool {
         let kind = if *resource.type_name() == *ROOM { ROOM.clone() } else { SYSTEM.clone() };
         self.reach.covers_thing(action, resource, world) && self.sensible.contains(&(action.clone(), kind))
+    }
+}
+
+impl Rules {
+    /// Whether somebody who is in `elevated` for a while may do this to anything at all in a room: by the scopes of the
+    /// rules, where the conditions of a permit are taken to hold and those of a forbid not to.
+    pub fn may_ever(&self, who: &UserId, elevated: &BTreeSet<String>, room: &str, action: &str) -> bool {
+        let person = (names::user(who.as_str()), self.world.groups_with(who, elevated));
+        let action = names::action(action);
+        let scopes: Vec<_> = self.policies.policies().map(|policy| Scope::of(policy, self)).collect();
+        let mut things = self.world.all_of(&SYSTEM).cloned().chain([names::room(room)]);
+        things.any(|thing| {
+            let covers = |scope: &&Scope| scope.covers(&person, &action, &thing, &self.world);
+            scopes.iter().filter(|scope| scope.permits).any(|scope| covers(&scope))
+                && !scopes
+                    .iter()
+                    .filter(|scope| !scope.permits && !scope.conditional)
+                    .any(|scope| covers(&scope))
+        })
     }
 }
 

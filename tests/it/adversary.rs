@@ -142,6 +142,27 @@ async fn an_approval_after_the_command_was_edited_runs_neither_text() {
 }
 
 #[tokio::test]
+async fn a_typed_confirmation_of_what_was_shown_anew_names_what_it_confirms() {
+    let company = Company::start().await;
+    let (command, prompt) = company.waits("!wipe cache").await;
+    company.reload(&format!("{RULES}\n// Another version.\n"), true).await;
+    let say = async |words: &str| {
+        company.bob.say(&company.room, &format!("!confirm {} {words}", number(&prompt))).await
+    };
+    let outdated = say(&digits(&prompt)).await;
+    company.told(&outdated, "has changed since").await;
+    let next = company.prompt_that(&command, |event| digits(event) != digits(&prompt)).await;
+    // The second prompt may not have been seen by whoever names none.
+    let unsaid = say("").await;
+    company.told(&unsaid, "must say what is confirmed").await;
+    assert_eq!(company.state(&command).await, "awaiting_confirmation");
+    assert!(company.ops.traced().is_empty());
+    say(&digits(&next)).await;
+    assert_eq!(company.ends(&command).await.state, "succeeded");
+    assert_eq!(company.ops.traced(), ["wipe cache"]);
+}
+
+#[tokio::test]
 async fn rules_that_change_between_the_approval_and_the_start_void_it() {
     let company = Company::start().await;
     let holder = company.alice.say(&company.room, "!slow 8 holder").await;

@@ -249,8 +249,8 @@ pub fn body(event: &Value) -> String {
 /// The four digits that the prompt asks for.
 pub fn digits(prompt: &Value) -> String {
     let body = body(prompt);
-    let after = &body[body.find("!approve ").expect("a command to type") + "!approve ".len()..];
-    after.split_whitespace().nth(1).unwrap()[..4].to_owned()
+    let typed = ["!approve ", "!confirm "].into_iter().find_map(|verb| Some(body.split_once(verb)?.1));
+    typed.expect("a command to type").split_whitespace().nth(1).unwrap()[..4].to_owned()
 }
 
 #[tokio::test]
@@ -530,6 +530,8 @@ async fn why_can_and_rules_tell_without_running() {
             vec!["may not", "changing"],
         ),
         (&company.alice, "!rules", vec!["two-person-rule", "one-of-each", "version"]),
+        // A rule that has no words of its own is told by its scope.
+        (&company.alice, "!rules", vec!["Permits whoever is in leads: reload."]),
         (&company.alice, "!rules two-person-rule", vec!["context.approvals", "policies/rules.cedar"]),
         (&company.alice, "!rules nothing", vec!["No rule"]),
     ] {

@@ -245,6 +245,9 @@ async fn help_marks_what_its_reader_may_not_run_and_a_status_is_bound_by_the_sam
         assert!(marked(&his, "count") && !marked(&his, "deploy") && !marked(&his, "fail"), "{his}");
         assert!(!marked(&hers, "count"), "{hers}");
     }
+    // No rule of this folder lets anybody approve; what is one's own is taken back by anybody.
+    let hers = world.ask("!commands").await.body;
+    assert!(marked(&hers, "approve") && marked(&hers, "deny") && !marked(&hers, "cancel"), "{hers}");
     let his = world.ask_as(&world.bob, "!help count").await.body;
     assert!(his.contains("The rules do not let you run it."), "{his}");
 

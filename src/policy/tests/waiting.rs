@@ -237,7 +237,7 @@ fn an_explanation_tells_nothing_permits_it_from_this_forbids_it() {
     let (deploy, wipe) = (run("deploy web staging"), run("wipe web"));
     let why = rules.explain(&question(CAROL, &deploy));
     assert_eq!((why.answer, why.elsewhere.len()), (Answer::Refused(Why::NothingPermits), 1));
-    assert_eq!(why.elsewhere[0].says.as_deref(), Some("The web team deploys."));
+    assert_eq!(why.elsewhere[0].says, "The web team deploys.");
     let why = rules.explain(&question(CAROL, &wipe));
     assert_eq!((why.answer, why.forbids.len()), (Answer::Refused(Why::Forbidden), 1));
     let nothing = rules.explain(&question(CAROL, &run("nothing")));

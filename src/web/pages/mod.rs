@@ -79,8 +79,8 @@ pub trait Sight: Send + Sync {
 pub struct WrittenRule {
     /// Its name: `@id`.
     pub id: String,
-    /// Its words: `@says`.
-    pub says: Option<String>,
+    /// Its words.
+    pub says: String,
     /// Where it is written.
     pub place: String,
     /// As it is written.
