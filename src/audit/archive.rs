@@ -17,12 +17,13 @@ use jiff::tz::TimeZone;
 use super::{
     bundle::With,
     export::{self, export},
-    note::{self, PublicKey},
+    keys,
+    note::PublicKey,
     verify,
 };
 use crate::{
     model::{Archived, Commitment, Digest, Random, RequestNumber, fault::Point},
-    storage::{self, Checkpoint, Due, Log, Old, Storage},
+    storage::{self, Checkpoint, Due, Old, Storage},
 };
 
 /// How many requests one file is of, at most: what is searched waits for the commit that takes their contents away.
@@ -54,13 +55,18 @@ pub enum Error {
     /// Somebody else is at it.
     #[error("another archiving is under way in {}", .0.display())]
     Busy(PathBuf),
-    /// A log's key.
-    #[error("the key of log {log}: {error}")]
-    Key {
+    /// The logs' keys.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// None of a log's keys has signed its checkpoint.
+    #[error(
+        "the checkpoint of {size} entries of log {log} is not signed by a key of that log. Run `quarterdeck audit verify`"
+    )]
+    Unsigned {
         /// The log.
         log: i32,
-        /// What is wrong.
-        error: note::Error,
+        /// The checkpoint's size.
+        size: u64,
     },
     /// What was written does not check.
     #[error("{} does not check as it was written: {fault}. Nothing was taken out of the database", path.display())]
@@ -101,8 +107,8 @@ pub struct Report {
 pub struct Archive<'a> {
     /// The database.
     pub storage: &'a Storage,
-    /// The public key of a log.
-    pub key: &'a (dyn Fn(&Log) -> Result<PublicKey, note::Error> + Send + Sync),
+    /// The public key of the log that goes on, under the name of the first.
+    pub key: &'a PublicKey,
     /// For files' names.
     pub random: &'a dyn Random,
     /// Where files go.
@@ -145,7 +151,8 @@ impl Archive<'_> {
         let all: Vec<_> = numbers.iter().copied().collect();
         let leaves = self.storage.leaves_naming(&all).await?;
         let mut went = BTreeSet::new();
-        for log in self.storage.logs().await? {
+        for keys in keys::of_logs(self.storage, self.key).await? {
+            let log = &keys.log;
             let of_log = self.storage.of_log(log.number);
             let Some(last) = of_log.last_checkpoint().await? else { continue };
             let indexes: Vec<u64> = leaves
@@ -160,8 +167,9 @@ impl Archive<'_> {
                 Some(size) => of_log.checkpoint_at(size).await?.unwrap_or(last),
                 None => last,
             };
-            let key = (self.key)(&log).map_err(|error| Error::Key { log: log.number, error })?;
-            let Some((fresh, contents)) = self.write(&of_log, &key, &last, &indexes, numbers).await? else {
+            let unsigned = || Error::Unsigned { log: log.number, size: last.size };
+            let key = keys.of(&last.note).ok_or_else(unsigned)?;
+            let Some((fresh, contents)) = self.write(&of_log, key, &last, &indexes, numbers).await? else {
                 continue;
             };
             Point::AfterArchiveWritten.pass();

@@ -10,6 +10,7 @@ mod collector;
 pub mod cosign;
 mod export;
 pub mod follow;
+pub mod keys;
 mod list;
 pub mod note;
 pub mod proof;

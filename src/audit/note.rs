@@ -52,6 +52,8 @@ pub struct LogKey {
     signer: StandardSigner,
     public: PublicKey,
     seed: [u8; 32],
+    /// The key by which the log goes on: it signs below this one.
+    next: Option<Box<Self>>,
 }
 
 impl LogKey {
@@ -84,7 +86,32 @@ impl LogKey {
         let public = SigningKey::from_bytes(&seed).verifying_key();
         let number = key_id(origin, &typed(public.as_bytes()));
         let public = format!("{origin}+{number:08x}+{}", BASE64_STANDARD.encode(typed(public.as_bytes())));
-        Ok(Self { signer, public: PublicKey::read(&public)?, seed })
+        Ok(Self { signer, public: PublicKey::read(&public)?, seed, next: None })
+    }
+
+    /// The same key, which signs the log over to another: what it signs bears the other's signature below its own
+    /// (C2SP signed-note allows several), so that whoever knows either of the two finds that it is right.
+    #[must_use]
+    pub fn over_to(self, next: Self) -> Self {
+        Self { next: Some(Box::new(next)), ..self }
+    }
+
+    /// Makes sure that the log goes on with this key: that its last checkpoint is not one by which it was signed over to another.
+    pub fn goes_on_from(&self, note: &str) -> Result<(), Error> {
+        let origin = self.public.origin();
+        let last = note
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("— ")?.strip_prefix(origin)?.strip_prefix(' '));
+        let number = last.and_then(|bytes| BASE64_STANDARD.decode(bytes).ok()?.first_chunk::<4>().copied());
+        let ours = [Some(self), self.next.as_deref()].into_iter().flatten();
+        let is_ours = ours
+            .map(|key| signed_note::Verifier::key_id(&key.public.verifier).to_be_bytes())
+            .any(|key| number == Some(key));
+        if is_ours {
+            return Ok(());
+        }
+        Err(Error::Key(format!("{} has signed the log over to another key: take that one", self.public)))
     }
 
     /// The same key for another log, one that began after this one had ended. What it signs begins with that log's
@@ -108,6 +135,9 @@ impl LogKey {
         let mut note =
             Note::new(&text.to_bytes(), &[]).map_err(|error| Error::Checkpoint(error.to_string()))?;
         note.add_sigs(&[&self.signer]).map_err(|error| Error::Checkpoint(error.to_string()))?;
+        if let Some(next) = &self.next {
+            note.add_sigs(&[&next.signer]).map_err(|error| Error::Checkpoint(error.to_string()))?;
+        }
         String::from_utf8(note.to_bytes()).map_err(|error| Error::Checkpoint(error.to_string()))
     }
 }
@@ -278,6 +308,32 @@ mod tests {
         public.open(&of_next).unwrap_err();
         next.public().open(&note).unwrap_err();
         assert_eq!(public.named("example.org/log/2").unwrap().open(&of_next).unwrap().head, head);
+    }
+
+    #[test]
+    fn a_log_is_signed_over_by_both_keys_and_goes_on_with_the_second_alone() {
+        let draw =
+            || LogKey::read(&LogKey::draw("example.org/log", &SystemRandom), "example.org/log").unwrap();
+        let (old, new, stranger) = (draw(), draw(), draw());
+        let (first, second) = (old.public().clone(), new.public().clone());
+        let again = new.named("example.org/log").unwrap();
+        let head = Head { size: 42, root: leaf_hash(b"x") };
+        let before = old.sign(head).unwrap();
+        let old_alone = old.named("example.org/log").unwrap();
+        let both = old.over_to(new);
+        both.goes_on_from(&before).unwrap();
+        let note = both.sign(head).unwrap();
+        for key in [&first, &second] {
+            assert_eq!(key.open(&note).unwrap(), Opened { head, others: 1 });
+        }
+        both.goes_on_from(&note).unwrap();
+        again.goes_on_from(&note).unwrap();
+        for key in [&old_alone, &stranger] {
+            assert!(key.goes_on_from(&note).unwrap_err().to_string().contains("over to another key"));
+        }
+        // A witness's line below it changes nothing.
+        again.goes_on_from(&format!("{note}— witness.example.org/w1 AAAAAAAA\n")).unwrap();
+        again.goes_on_from(&again.sign(head).unwrap()).unwrap();
     }
 
     #[test]

@@ -26,7 +26,10 @@ pub fn sealed(sealed: Option<&Sealed>) -> Vec<Span> {
 /// The names of those who have cosigned a checkpoint: all below the log's own signature. Nothing is checked here.
 pub fn cosigners(note: &str) -> Vec<String> {
     let lines = note.rsplit_once("\n\n").map_or("", |(_, lines)| lines).lines().skip(1);
-    lines.filter_map(|line| Some(line.strip_prefix("— ")?.split_once(' ')?.0.to_owned())).collect()
+    // Where the log was signed over to another key, that one's signature is the second.
+    let origin = note.lines().next();
+    let names = lines.filter_map(|line| Some(line.strip_prefix("— ")?.split_once(' ')?.0));
+    names.filter(|name| Some(*name) != origin).map(ToOwned::to_owned).collect()
 }
 
 /// A checkpoint with the log's own signature alone: the first line of its signatures.
@@ -69,6 +72,8 @@ mod tests {
     fn the_log_itself_is_no_witness() {
         let note = "log.example\n1\nabc=\n\n— log.example AAAA\n— one.example/w AAAA\n";
         assert_eq!(cosigners(note), ["one.example/w"]);
+        let over = note.replace("— one", "— log.example BBBB\n— one");
+        assert_eq!(cosigners(&over), ["one.example/w"]);
         assert_eq!(bare(note), "log.example\n1\nabc=\n\n— log.example AAAA\n");
     }
 }

@@ -175,6 +175,7 @@ impl Sequencer {
         let last = match self.storage.last_checkpoint().await? {
             Some(last) => {
                 let opened = self.key.public().open(&last.note)?.head;
+                self.key.goes_on_from(&last.note)?;
                 if opened != (Head { size: last.size, root: hash(&last.root)? }) {
                     return Err(Error::Fork(format!(
                         "the checkpoint kept for size {} says something else than its signature does",

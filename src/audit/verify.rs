@@ -3,19 +3,21 @@
 
 mod entry;
 mod named;
+mod walk;
 
 use std::io::BufRead;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use uuid::Uuid;
 
 use super::{
     cosign::Cosigner,
     note::{Head, PublicKey},
-    tree::{self, Edge, FullTile, Tile, Tiles},
+    tree::{self, Tile, Tiles},
 };
 use crate::model::Timestamp;
 use named::Named;
+
+pub use walk::{Claim, Walk};
 
 /// The first line of a bundle.
 pub const MARK: &str = "quarterdeck.audit/v1";
@@ -95,128 +97,6 @@ pub enum Fault {
         /// What is wrong.
         what: String,
     },
-}
-
-/// Follows a log from its first leaf on, and rebuilds its tree from the entries alone.
-#[derive(Debug)]
-pub struct Walk {
-    key: PublicKey,
-    edge: Edge,
-    full: Vec<FullTile>,
-}
-
-/// An entry as whoever keeps it says it is.
-#[derive(Debug, Clone, Copy)]
-pub struct Claim<'a> {
-    /// Its leaf's index.
-    pub index: u64,
-    /// Its identifier, as a UUID's number.
-    pub id: u128,
-    /// Its leaf's hash.
-    pub hash: &'a [u8],
-    /// Its bytes; `None` where they are gone.
-    pub body: Option<&'a str>,
-    /// Its type, beside its body.
-    pub kind: Option<&'a str>,
-    /// Its request, beside its body.
-    pub request: Option<i64>,
-    /// Its room, beside its body.
-    pub room: Option<&'a str>,
-}
-
-impl Walk {
-    /// From the beginning, of a log with this key.
-    pub fn new(key: PublicKey) -> Self {
-        Self { key, edge: Edge::default(), full: Vec::new() }
-    }
-
-    /// How many leaves were followed.
-    pub const fn size(&self) -> u64 {
-        self.edge.size()
-    }
-
-    /// The next leaf.
-    pub fn leaf(&mut self, claim: Claim<'_>) -> Result<(), Fault> {
-        let wrong = |index, what: String| Err(Fault::Entry { index, what });
-        let index = self.edge.size();
-        if claim.index != index {
-            return wrong(index, format!("its leaf is gone; the next is {}", claim.index));
-        }
-        let Some(body) = claim.body else {
-            return wrong(index, format!("its leaf is there, and the entry {} is gone", named(claim.id)));
-        };
-        let hash = tree::leaf_hash(body.as_bytes());
-        if claim.hash != hash {
-            return wrong(
-                index,
-                format!("the entry {} is not the one that its leaf was made of", named(claim.id)),
-            );
-        }
-        let read = entry::read(body).map_err(|what| Fault::Entry { index, what })?;
-        if read.number() != Some(claim.id) {
-            return wrong(index, format!("it calls itself {}, and its row {}", read.id, named(claim.id)));
-        }
-        let beside = (Some(read.kind.as_ref()), read.request, read.room.as_deref());
-        if beside != (claim.kind, claim.request, claim.room) {
-            return wrong(
-                index,
-                format!("what its row repeats of it is not what the entry {} says", named(claim.id)),
-            );
-        }
-        self.edge.push(hash, &mut self.full);
-        Ok(())
-    }
-
-    /// The tiles that became full since this was asked last.
-    pub fn filled(&mut self) -> Vec<FullTile> {
-        std::mem::take(&mut self.full)
-    }
-
-    /// A tile that became full, beside what is kept of it.
-    pub fn tile(&self, made: &FullTile, kept: Option<(&[u8], &[u8])>) -> Result<(), Fault> {
-        let path = made.tile.path(self.edge.size());
-        match kept {
-            None => Err(Fault::Tile(format!("the tile {path} is gone"))),
-            Some((hashes, root)) if hashes != made.hashes || root != made.root => Err(Fault::Tile(format!(
-                "the tile {path} does not fit: it is not the one that the leaves make"
-            ))),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// A checkpoint of a tree that is as large as what was followed.
-    pub fn checkpoint(&self, size: u64, note: &str, root: Option<&[u8]>) -> Result<(), Fault> {
-        let wrong = |what: String| Fault::Checkpoint { size, what };
-        let head = self.key.open(note).map_err(|error| wrong(error.to_string()))?.head;
-        if head.size != size {
-            return Err(wrong(format!("what is signed is of size {}", head.size)));
-        }
-        if root.is_some_and(|root| root != head.root) {
-            return Err(wrong("its row has another root than was signed".to_owned()));
-        }
-        self.is_root(head).map_err(wrong)
-    }
-
-    /// The head, when all was followed.
-    pub fn head(&self, size: u64, root: &[u8]) -> Result<(), Fault> {
-        let root = root.try_into().map_err(|_| Fault::Head("its root has not 32 bytes".to_owned()))?;
-        self.is_root(Head { size, root }).map_err(Fault::Head)
-    }
-
-    fn is_root(&self, head: Head) -> Result<(), String> {
-        if self.edge.size() != head.size {
-            return Err(format!("it is of {} leaves, and there are {}", head.size, self.edge.size()));
-        }
-        match self.edge.root() {
-            Ok(root) if root == head.root => Ok(()),
-            _ => Err("the leaves before it make another root".to_owned()),
-        }
-    }
-}
-
-/// An entry's identifier, as it is written.
-fn named(id: u128) -> Uuid {
-    Uuid::from_u128(id)
 }
 
 /// What a bundle holds, when all of it fits.

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::words_of_waiting;
 use crate::{
     model::{
-        Archived, Commitment, DirectOpened, Ending, Event, LoginAsked, Recovered, SessionBegun, SessionEnded,
-        Span,
+        Archived, Commitment, DirectOpened, Ending, Event, KeyChanged, LoginAsked, Recovered, SessionBegun,
+        SessionEnded, Span,
     },
     storage::Parts,
 };
@@ -321,6 +321,12 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
         Event::CommandInterrupted { .. } => {
             vec![Span::text("Interrupted: a backup was restored, and what became of it is not known")]
         }
+        Event::LogKeyChanged(KeyChanged { by, reason, to, .. }) => vec![
+            Span::strong(by),
+            Span::text(" signed the log over to the key "),
+            Span::code(to),
+            Span::text(format!(": {reason}")),
+        ],
         Event::LogHeartbeat {} => vec![Span::text("the log goes on; nothing was written for an hour")],
         Event::OutsideNoted { by, system, what } => vec![
             Span::strong(by),

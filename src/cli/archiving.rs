@@ -8,12 +8,12 @@ use super::logged::operator;
 use crate::{
     audit::{
         archive::{self, Archive, Report},
-        note::{self, PublicKey},
+        note::PublicKey,
     },
     catalogue::{Ops, Retention},
     dispatch::House,
     model::{Digest, SystemRandom},
-    storage::{self, Log, Old, Storage},
+    storage::{self, Old, Storage},
 };
 
 /// How long after the start the first round begins: a backlog goes first.
@@ -21,18 +21,15 @@ const FIRST: Duration = Duration::from_mins(10);
 /// How often.
 const ROUND: Duration = Duration::from_hours(6);
 
-/// The public key of each log.
-pub type Keys = dyn Fn(&Log) -> Result<PublicKey, note::Error> + Send + Sync;
-
 /// Goes on for as long as the server does, by the rules that are in force.
-pub async fn keep_archiving(house: Arc<House>, key: Box<Keys>) {
+pub async fn keep_archiving(house: Arc<House>, key: PublicKey) {
     let mut wait = FIRST;
     loop {
         sleep(wait).await;
         wait = ROUND;
         let in_force = house.current.get();
         let Some(retention) = &in_force.ops.settings.retention else { continue };
-        match round(&house.storage, retention, in_force.ops.digest, &*key).await {
+        match round(&house.storage, retention, in_force.ops.digest, &key).await {
             Ok(Report { contents: 0, .. }) => {}
             Ok(report) => tracing::info!(
                 contents = report.contents,
@@ -50,7 +47,7 @@ pub async fn round(
     storage: &Storage,
     retention: &Retention,
     ops: Digest,
-    key: &Keys,
+    key: &PublicKey,
 ) -> Result<Report, archive::Error> {
     let rules = rules(storage, retention).await?;
     let folder = &retention.folder;

@@ -6,6 +6,7 @@ mod export;
 pub(super) mod key;
 mod list;
 mod output;
+mod rotate;
 mod verify;
 mod verify_file;
 
@@ -68,8 +69,8 @@ impl Options {
         }
         let ops = super::read_ops(&self.ops)?;
         let settings = ops.settings.clone();
-        if matches!(self.what, What::Key(_)) {
-            return key::Key::run(&settings);
+        if let What::Key(key) = &self.what {
+            return key.run(&settings);
         }
         if let What::Erase(erase) = self.what {
             return erase.run(settings, self.ops);

@@ -149,8 +149,7 @@ impl Options {
         let sequencer = tokio::spawn(sequencer.run(sealed.clone()));
         keepers.spawn(collector.run(stop.clone()));
         keepers.spawn(super::pages::keep_ending(storage.clone()));
-        let of_log = Box::new(move |log: &_| key::public_of_log(&first_key, log));
-        keepers.spawn(super::archiving::keep_archiving(Arc::clone(&house), of_log));
+        keepers.spawn(super::archiving::keep_archiving(Arc::clone(&house), first_key));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             instance = settings.instance,

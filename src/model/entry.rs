@@ -1,8 +1,6 @@
-//! The entries of the audit log.
-//!
-//! An entry is written in the same database transaction as what it tells of. Its body is Matrix canonical JSON (specification,
-//! appendices, "Canonical JSON"), which has no floats. What may have to be erased one day (raw text, arguments, inputs of a
-//! decision, output) is never in an entry: a [`Commitment`] to it is.
+//! The entries of the audit log. An entry is written in the same database transaction as what it tells of. Its body is Matrix
+//! canonical JSON (specification, appendices, "Canonical JSON"), which has no floats. What may have to be erased one day (raw
+//! text, arguments, inputs of a decision, output) is never in an entry: a [`Commitment`] to it is.
 
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
@@ -12,7 +10,7 @@ use super::{AttemptId, BootId, Commitment, Digest, Ending, OutputSummary, Reques
 
 pub use archived::Archived;
 pub use body::Entry;
-pub use recovered::{Recovered, Shown};
+pub use recovered::{KeyChanged, Recovered, Shown};
 pub use scheduled::{ScheduleEnded, ScheduleMissed, ScheduleSet};
 pub use visited::{DirectOpened, LoginAsked, SessionBegun, SessionEnded};
 
@@ -426,6 +424,9 @@ pub enum Event {
     /// For an hour nothing was written: the log goes on all the same.
     #[serde(rename = "log.heartbeat")]
     LogHeartbeat {},
+    /// The log goes on with another key.
+    #[serde(rename = "log.key_changed")]
+    LogKeyChanged(KeyChanged),
     /// A new log begins: the database was restored from a backup, and what was signed since then is gone. Its first entry.
     #[serde(rename = "log.recovered")]
     LogRecovered(Recovered),

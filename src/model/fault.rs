@@ -59,6 +59,8 @@ pub enum Point {
     AfterTreeCommit,
     /// The checkpoint is signed; nobody has seen it, and it is not kept yet.
     AfterCheckpointSigned,
+    /// The log is signed over to another key; that key is not in its place yet.
+    AfterKeySignedOver,
     /// A witness has found a checkpoint to go on from what it saw; nothing is stored.
     BeforeWitnessStored,
     /// It is stored; nobody has the cosignature.
@@ -67,7 +69,7 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AfterRoomMade,
         Self::AfterDirectRoomMade,
         Self::AfterDirectInvitation,
@@ -95,6 +97,7 @@ impl Point {
         Self::BeforeTreeCommit,
         Self::AfterTreeCommit,
         Self::AfterCheckpointSigned,
+        Self::AfterKeySignedOver,
         Self::BeforeWitnessStored,
         Self::AfterWitnessStored,
     ];
@@ -129,6 +132,7 @@ impl Point {
             Self::BeforeTreeCommit => "before-tree-commit",
             Self::AfterTreeCommit => "after-tree-commit",
             Self::AfterCheckpointSigned => "after-checkpoint-signed",
+            Self::AfterKeySignedOver => "after-key-signed-over",
             Self::BeforeWitnessStored => "before-witness-stored",
             Self::AfterWitnessStored => "after-witness-stored",
         }

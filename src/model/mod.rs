@@ -25,8 +25,8 @@ pub use answer::{Block, Message, Span, StateMark, table};
 pub use claimed::claimed_at;
 pub use digest::{Commitment, Digest, Hasher, Salt, approval_digest};
 pub use entry::{
-    Archived, DirectOpened, Entry, Event, LoginAsked, Recovered, ScheduleEnded, ScheduleMissed, ScheduleSet,
-    SessionBegun, SessionEnded, Shown,
+    Archived, DirectOpened, Entry, Event, KeyChanged, LoginAsked, Recovered, ScheduleEnded, ScheduleMissed,
+    ScheduleSet, SessionBegun, SessionEnded, Shown,
 };
 pub use filter::Filter;
 pub use ids::{AttemptId, BootId, EntryId, RequestNumber};

@@ -16,7 +16,39 @@ pub struct Log {
     pub begun_at: Option<Timestamp>,
 }
 
+/// The places where a log went on with another key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The index of the entry that says so.
+    pub index: u64,
+    /// The public key until there.
+    pub from: String,
+    /// The one from there on, if the log was signed over to it.
+    pub to: String,
+}
+
 impl Storage {
+    /// Where this log went on with another key, or was to, in order. It is for whoever checks the log to see that both
+    /// signed.
+    pub async fn key_changes(&self) -> Result<Vec<KeyChange>, Error> {
+        let rows = sqlx::query!(
+            r#"
+            SELECT l.index, e.body::jsonb ->> 'from' AS "from!", e.body::jsonb ->> 'to' AS "to!"
+            FROM entries e JOIN leaves l ON l.entry_id = e.id
+            WHERE e.kind = 'log.key_changed' AND l.log = coalesce($1, (SELECT max(number) FROM logs))
+            ORDER BY l.index
+            "#,
+            self.log
+        )
+        .fetch_all(self.pool())
+        .await
+        .doing("looking up the log's keys")?;
+        let read = rows.into_iter();
+        Ok(read
+            .map(|row| KeyChange { index: row.index.cast_unsigned(), from: row.from, to: row.to })
+            .collect())
+    }
+
     /// All logs, the first one first. The last one goes on.
     pub async fn logs(&self) -> Result<Vec<Log>, Error> {
         let rows =

@@ -159,6 +159,39 @@ impl Storage {
     }
 }
 
+/// As long as it lives, no server that was there before comes back.
+pub struct Quiet {
+    _tx: sqlx::Transaction<'static, sqlx::Postgres>,
+}
+
+impl Storage {
+    /// Makes sure that no server uses the database, and keeps those away that did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreadable`] where one does.
+    pub async fn quiet(&self) -> Result<Quiet, Error> {
+        const DOING: &str = "making sure that no server runs";
+        let mut tx = self.begin(DOING).await?;
+        // A living instance holds its name.
+        let free = sqlx::query_scalar!(
+            r#"
+            SELECT coalesce(bool_and(pg_try_advisory_xact_lock($1, hashtext(i.instance))), true) AS "free!"
+            FROM (SELECT DISTINCT instance FROM instances WHERE ended_at IS NULL) AS i
+            "#,
+            LOCK_CLASS
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .doing(DOING)?;
+        if !free {
+            let reason = "a `quarterdeck serve` uses it: stop it first, on every host".to_owned();
+            return Err(Error::Unreadable { what: "the database", reason });
+        }
+        Ok(Quiet { _tx: tx })
+    }
+}
+
 /// Makes sure that nobody uses the database, for as long as this transaction lasts.
 async fn nobody_serves(connection: &mut PgConnection) -> Result<(), Error> {
     // A living instance holds its name, and one that extends the tree its turn.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{ContentKind, Error, OutboxDraft, OutboxRow, Storage, error::Doing as _};
 use crate::model::{
-    Archived, Commitment, DirectOpened, Entry, EntryId, Event, LoginAsked, Recovered, RequestNumber, Salt,
-    ScheduleEnded, ScheduleSet, SessionBegun, SessionEnded, SignedDuration, Timestamp,
+    Archived, Commitment, DirectOpened, Entry, EntryId, Event, KeyChanged, LoginAsked, Recovered,
+    RequestNumber, Salt, ScheduleEnded, ScheduleSet, SessionBegun, SessionEnded, SignedDuration, Timestamp,
 };
 
 /// For how long a message that was just written, or found due, is its holder's to send.
@@ -318,6 +318,7 @@ fn who(event: &Event) -> Option<String> {
         Event::OutsideNoted { by, .. }
         | Event::AuditRead { by, .. }
         | Event::ContentArchived(Archived { by, .. })
+        | Event::LogKeyChanged(KeyChanged { by, .. })
         | Event::LogRecovered(Recovered { by, .. }) => Some(by.clone()),
         Event::RoomAdopted { by, .. } => by.clone(),
         Event::CommandPermitted { .. }

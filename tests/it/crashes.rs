@@ -73,6 +73,8 @@ macro_rules! killed {
                 // The log's tree is beside the commands: `log_tree`.
                 Point::BeforeTreeCommit, Point::AfterTreeCommit, Point::AfterCheckpointSigned,
                 // A witness is a program of its own: `witness`.
+                // Nor that the log goes on with another key: `key_rotation`.
+                Point::AfterKeySignedOver,
                 Point::BeforeWitnessStored, Point::AfterWitnessStored,
             ];
             assert!(Point::ALL.iter().all(|point| tested.contains(point)));

@@ -33,6 +33,7 @@ mod harness;
 mod identity;
 mod import;
 mod install;
+mod key_rotation;
 mod left_files;
 mod live;
 mod local_door;

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::key;
 use crate::{
     audit::note::LogKey,
     catalogue::{Ops, RetentionRule},
@@ -42,9 +41,7 @@ impl Archive {
              (`quarterdeck reload`), or look what it would do: --dry-run"
         );
         logged::record(storage, "archive: what [retention] says".to_owned()).await?;
-        let public = key.public().clone();
-        let of_log = move |log: &_| key::public_of_log(&public, log);
-        let report = archiving::round(storage, retention, ops.digest, &of_log).await?;
+        let report = archiving::round(storage, retention, ops.digest, key.public()).await?;
         for file in &report.files {
             println!("Wrote {}", file.display());
         }

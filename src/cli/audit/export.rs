@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{key, room_id};
+use super::room_id;
 use crate::{
     audit::{self, bundle::With, note::LogKey},
     cli::logged,
@@ -48,8 +48,9 @@ impl Export {
         let wanted = self.log.unwrap_or_else(|| logs.last().map_or(1, |log| log.number));
         let log = logs.iter().find(|log| log.number == wanted);
         let log = log.with_context(|| format!("there is no log {wanted}: there are 1 to {}", logs.len()))?;
-        let key = key::of_log(key, log)?;
-        let key = key.public();
+        let keys = audit::keys::of_logs(storage, key.public()).await?;
+        let keys = keys.into_iter().find(|it| it.log.number == wanted);
+        let keys = keys.with_context(|| format!("the keys of log {wanted} are not known"))?;
         let storage = &storage.of_log(log.number);
         let room = match &self.room {
             Some(room) => Some(room_id(storage, room).await?),
@@ -81,7 +82,7 @@ impl Export {
             .checkpoint_at(size)
             .await?
             .with_context(|| format!("the checkpoint of {size} is gone"))?;
-        key.open(&last.note).context("the last checkpoint is not one of this log's key")?;
+        let key = keys.of(&last.note).context("the last checkpoint is not one of this log's key")?;
 
         let cut = Cut { room, since };
         let (mut indexes, mut from) = (Vec::new(), 0);

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 
 use crate::{
     audit::{
+        self,
         cosign::Cosigner,
+        keys::Keys,
         note::PublicKey,
         verify::{Claim, Fault, Walk},
     },
@@ -68,12 +70,14 @@ impl Verify {
             None => None,
         };
         let (mut code, mut before, mut is_compared) = (ExitCode::SUCCESS, None, since.is_none());
-        for log in &logs {
+        for Keys { log, keys } in audit::keys::of_logs(storage, &key.named(&first)?).await? {
             let key = key.named(log.origin.as_deref().unwrap_or(&first))?;
             let kept = since.as_ref().filter(|note| note.lines().next() == Some(key.origin()));
             let kept = match kept {
                 Some(note) => {
-                    Some((key.open(note).context("the file of --since")?.head.size, note.clone(), None))
+                    // Signed by whichever key was the log's then.
+                    let signer = keys.iter().find(|key| key.open(note).is_ok()).unwrap_or(&key);
+                    Some((signer.open(note).context("the file of --since")?.head.size, note.clone(), None))
                 }
                 None => None,
             };
@@ -81,7 +85,7 @@ impl Verify {
             let storage = storage.of_log(log.number);
             let begun = Instant::now();
             let goes_on = logs.last().is_some_and(|last| last.number == log.number);
-            match check(&storage, &key, kept, before.as_ref(), goes_on).await? {
+            match check(&storage, (&key, keys), kept, before.as_ref(), goes_on).await? {
                 Ok((told, end)) => {
                     println!("{told}, in {:.1} s. Signed by {key}", begun.elapsed().as_secs_f64());
                     before = Some(end);
@@ -149,14 +153,14 @@ async fn goes_on_from(storage: &Storage, before: &End) -> anyhow::Result<Option<
 /// goes on.
 async fn check(
     storage: &Storage,
-    key: &PublicKey,
+    (key, keys): (&PublicKey, Vec<PublicKey>),
     kept: Option<Mark>,
     before: Option<&End>,
     goes_on: bool,
 ) -> anyhow::Result<Result<(String, End), Fault>> {
     // What is added meanwhile is not looked at.
     let head = storage.tree_head().await?;
-    let mut walk = Walk::new(key.clone());
+    let mut walk = Walk::new(keys);
     let mut marks = Marks { storage, next: VecDeque::new(), read: 0, is_over: false, kept };
     let mut signed = 0;
     while walk.size() < head.size {
@@ -195,6 +199,11 @@ async fn check(
     }
     if let Err(fault) = walk.head(head.size, &head.root) {
         return Ok(Err(fault));
+    }
+    // A log that has ended is named by the next one.
+    if goes_on && !walk.is_signed_by(key) {
+        let what = format!("the key {key} has not signed it, nor has it been signed over to or by that key");
+        return Ok(Err(Fault::Checkpoint { size: signed, what }));
     }
     if let Some(before) = before
         && let Some(fault) = goes_on_from(storage, before).await?

@@ -45,6 +45,7 @@ impl Event {
             Self::ContentArchived(_) => "content.archived",
             Self::AuditRead { .. } => "audit.read",
             Self::LogHeartbeat {} => "log.heartbeat",
+            Self::LogKeyChanged(_) => "log.key_changed",
             Self::LogRecovered { .. } => "log.recovered",
             Self::CommandInterrupted { .. } => "command.interrupted",
             Self::AnswerParked { .. } => "answer.parked",

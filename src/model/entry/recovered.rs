@@ -1,4 +1,5 @@
-//! The first entry of a log that begins after a backup was restored.
+//! The entries of a log as such: the first of one that begins after a backup was restored, and that by which one goes on with
+//! another key.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,4 +33,17 @@ pub struct Shown {
     pub size: u64,
     /// Their root.
     pub root: Digest,
+}
+
+/// The log is signed by another key from here on: the checkpoint that holds this entry bears the signatures of both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChanged {
+    /// Who says so: an operating system's user, and on which host.
+    pub by: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// The public key that signed until here.
+    pub from: String,
+    /// The one that signs from here on.
+    pub to: String,
 }
