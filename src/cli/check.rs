@@ -94,6 +94,16 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
             "",
         ));
     }
+    let logs_in = |policy: &&crate::catalogue::PolicyFile| policy.text.contains("Action::\"login\"");
+    if ops.settings.web_url.is_none()
+        && let Some(policy) = ops.policies.iter().find(logs_in)
+    {
+        notes.push(note(
+            policy.path.clone(),
+            "a rule says who may log in to the pages, and without [web] url there are none".to_owned(),
+            "Write where people reach them into quarterdeck.toml: docs/web.md.",
+        ));
+    }
     for name in archiving::unknown(ops) {
         let what = format!(
             "[retention] names {name}, which is not declared: it stands for what is gone, or is mistyped"

@@ -221,6 +221,32 @@ async fn talking() -> World {
 }
 
 #[tokio::test]
+async fn without_scripts_somebody_logs_in_filters_opens_a_request_and_logs_out() {
+    let world = talking().await;
+    let base = format!("http://{}", world.address());
+    let failed = world.ask("!fail").await.number;
+    world.ask("!count one").await;
+    let chromium = Chromium::start().await;
+    chromium.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    chromium.open(&link(&world, &world.alice).await).await;
+    chromium.find("main form button").await.click().await.unwrap();
+    chromium.until("What you may read").await;
+    chromium.open(&format!("{base}/trail")).await;
+    chromium.find("select[name=outcome] option:nth-child(3)").await.click().await.unwrap();
+    chromium.find("form.filters button").await.click().await.unwrap();
+    chromium.until(&failed.to_string()).await;
+    let rows = chromium.driver.find_all(By::Css("table.rows tbody tr")).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    rows[0].find(By::Tag("a")).await.unwrap().click().await.unwrap();
+    chromium.until("it went wrong").await;
+    for page in ["charts", "rules", "checking", "sessions"] {
+        chromium.open(&format!("{base}/{page}")).await;
+        chromium.until(&world.alice.id).await;
+    }
+    chromium.quit().await;
+}
+
+#[tokio::test]
 async fn somebody_logs_in_from_a_room_filters_opens_a_request_and_sees_it_go_on() {
     let world = talking().await;
     let base = format!("http://{}", world.address());

@@ -19,3 +19,4 @@ mod trail;
 mod transitions;
 pub mod tree;
 mod unreachable;
+mod visits;
