@@ -208,7 +208,7 @@ impl Address {
         let mut content = render::message(message, &Placement::Timeline, mentions, loudness, &step);
         content[REQUEST] = json!({ "number": number, "state": state });
         let mut drafts = vec![self.draft(step, Some(number), "m.room.message", content, None)];
-        let alone = Self { place: Placement::Timeline, ..self.clone() };
+        let alone = self.alone();
         drafts.extend(whole.map(|(command, output)| alone.whole_output(number, command, output)));
         for draft in &mut drafts {
             draft.to = To::Person(self.sender.clone());
@@ -236,7 +236,47 @@ impl Address {
         let original = Self::live_step(number);
         let step = format!("{original}/{count}");
         let content = render::message(message, &self.place, &[], Loudness::Notice, &step);
-        Passing { number, attempt, room: self.room.clone(), original, step, content }
+        Passing { number, attempt, to: self.room.clone().into(), original, step, content }
+    }
+
+    /// The step key of the message that shows it to who asked alone.
+    pub fn private_live_step(number: RequestNumber) -> String {
+        format!("request/{number}/private/live")
+    }
+
+    /// That message: without any of it, as the other.
+    pub fn private_live(&self, number: RequestNumber, message: &Message) -> OutboxDraft {
+        let draft = self.alone().note(Self::private_live_step(number), Some(number), message);
+        OutboxDraft { to: To::Person(self.sender.clone()), ..draft }
+    }
+
+    /// An edit of it, in passing.
+    pub fn private_live_edit(
+        &self,
+        run: (RequestNumber, AttemptId),
+        count: u64,
+        message: &Message,
+    ) -> Passing {
+        let original = Self::private_live_step(run.0);
+        let step = format!("{original}/{count}");
+        let content = render::message(message, &Placement::Timeline, &[], Loudness::Notice, &step);
+        let to = To::Person(self.sender.clone());
+        Passing { number: run.0, attempt: run.1, to, original, step, content }
+    }
+
+    /// The last edit of it, which shows nothing any more of what was printed: the private answer comes after it.
+    pub fn private_live_end(&self, number: RequestNumber, message: &Message) -> OutboxDraft {
+        let original = Self::private_live_step(number);
+        let step = format!("{original}/end");
+        let content = render::message(message, &Placement::Timeline, &[], Loudness::Notice, &step);
+        let content = render::edit_of(&original, content);
+        let draft = self.draft(step, Some(number), "m.room.message", content, None);
+        OutboxDraft { to: To::Person(self.sender.clone()), ..draft }
+    }
+
+    /// The same address, for the room with the one who asked alone.
+    fn alone(&self) -> Self {
+        Self { place: Placement::Timeline, ..self.clone() }
     }
 
     /// The last edit of that message, which shows nothing any more of what was printed. It goes out before the answer.

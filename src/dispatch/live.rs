@@ -2,7 +2,8 @@
 //!
 //! The run waits for none of this. What it prints goes into memory, a task beside it shows the end of that. The message
 //! itself is a row of the outbox and holds nothing of what was printed; that is shown by edits in passing, each of which
-//! is decided anew: everybody who is in the room at that moment may read it, or nothing of it is shown. The answer stays a
+//! is decided anew: everybody who is in the room at that moment may read it, or nothing of it is shown there, but in a message
+//! like it to who asked, alone, where the answer would go there. The answer stays a
 //! message of its own, and before it the live message is closed, in the outcome's commit.
 
 use std::{
@@ -87,6 +88,11 @@ impl Lives {
 }
 
 impl Live {
+    /// How much was printed, where that is more than was told.
+    fn news(&self, told: u64) -> Option<u64> {
+        Some(self.printed()).filter(|printed| *printed > told)
+    }
+
     fn printed(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).printed
     }
@@ -148,6 +154,8 @@ pub struct Shown {
     pub marked: bool,
     /// The live message.
     pub live: bool,
+    /// That in the room with who asked alone.
+    pub private: bool,
 }
 
 /// A run that is being shown.
@@ -168,18 +176,17 @@ impl Showing {
     /// Shows nothing more. What is under way is waited for, which is the database at most.
     pub async fn end(self) -> Shown {
         self.stop.cancel();
-        // After a panic of ours both may be there; to close what is not there does no harm.
-        self.task.await.unwrap_or(Shown { marked: true, live: true })
+        // After a panic of ours all may be there; to close what is not there does no harm, but a room would be opened for it.
+        self.task.await.unwrap_or(Shown { marked: true, live: true, private: false })
     }
 }
 
 async fn show(house: Arc<House>, live: Arc<Live>, of: Of, stop: CancellationToken) -> Shown {
     let begun = Instant::now();
-    let mut shown = Shown { marked: mark(&house, &of).await, live: false };
+    let mut shown = Shown { marked: mark(&house, &of).await, live: false, private: false };
     let (mut told, mut edits) = (0, 0);
     while !stop.is_cancelled() {
-        let printed = live.printed();
-        if printed > told {
+        if let Some(printed) = live.news(told) {
             match tell(&house, &live, &of, begun, (&mut shown, edits)).await {
                 Ok(()) => (told, edits) = (printed, edits + 1),
                 Err(error) => {
@@ -187,13 +194,17 @@ async fn show(house: Arc<House>, live: Arc<Live>, of: Of, stop: CancellationToke
                 }
             }
         }
-        let pause = (begun.elapsed() / 20).clamp(LEAST, LONGEST);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause(begun.elapsed())) => {}
             () = stop.cancelled() => {}
         }
     }
     shown
+}
+
+/// How long it is until it is looked again what was printed, when a run was shown for so long.
+fn pause(shown_for: Duration) -> Duration {
+    (shown_for / 20).clamp(LEAST, LONGEST)
 }
 
 /// Puts the mark of a running command on its message, and says whether it did. Decoration: where it fails, nothing is
@@ -212,7 +223,8 @@ async fn mark(house: &House, of: &Of) -> bool {
     }
 }
 
-/// Shows what was printed so far, if everybody who is in the room now may read it.
+/// Shows what was printed so far: in its room if everybody who is there now may read it, else to who asked, alone, if the answer
+/// would go there.
 async fn tell(
     house: &House,
     live: &Live,
@@ -220,43 +232,72 @@ async fn tell(
     begun: Instant,
     (shown, edits): (&mut Shown, u64),
 ) -> Result<(), Error> {
-    let everybody = house.sees_now(&of.output()).await?.sees == Sees::Room;
+    let sees = house.sees_now(&of.output()).await?.sees;
+    let (everybody, asker) = (sees == Sees::Room, matches!(sees, Sees::Asker(_)));
     let prefix = house.current.get().ops.settings.prefix.clone();
     let number = of.run.0;
-    if !shown.live {
-        if !everybody {
-            return Ok(());
-        }
-        let message = running(&prefix, number, &of.command, None);
-        // It may be there although its commit's answer was lost: it is closed in any case.
+    // It may be there although its commit's answer was lost: it is closed in any case.
+    if everybody && !shown.live {
         shown.live = true;
+        let message = running(Some(&prefix), number, &of.command, None);
         house.outbox.hand(house.storage.say(vec![of.address.live(number, &message)]).await?);
     }
-    let message = running(&prefix, number, &of.command, Some(begun.elapsed() + super::running::A_MOMENT));
-    let message = if everybody && of.command.records {
-        let blocks = message.blocks.into_iter().chain(records::last(&live.last_lines()));
-        Message { mark: message.mark, blocks: blocks.collect() }
-    } else if everybody {
-        message.verbatim(live.last_lines())
-    } else {
-        message.line([Span::text("What it prints is not shown: not everybody here may read it.")])
-    };
-    house.outbox.pass(of.address.live_edit(of.run, edits, &message));
+    if asker && !shown.private {
+        shown.private = true;
+        let message = running(None, number, &of.command, None);
+        house.outbox.hand(house.storage.say(vec![of.address.private_live(number, &message)]).await?);
+    }
+    let took = Some(begun.elapsed() + super::running::A_MOMENT);
+    if shown.live {
+        let message = running(Some(&prefix), number, &of.command, took);
+        let message =
+            if everybody { with_output(message, live, of) } else { without_output(message, "here") };
+        house.outbox.pass(of.address.live_edit(of.run, edits, &message));
+    }
+    if shown.private {
+        let message = running(None, number, &of.command, took);
+        let message = match sees {
+            Sees::Asker(_) => with_output(message, live, of),
+            Sees::Room => message.line([Span::text("What it prints is shown in its room now.")]),
+            Sees::Nobody(_) => without_output(message, "there"),
+        };
+        house.outbox.pass(of.address.private_live_edit(of.run, edits, &message));
+    }
     Ok(())
 }
 
-/// It runs.
-fn running(prefix: &str, number: RequestNumber, command: &Command, for_now: Option<Duration>) -> Message {
+fn with_output(message: Message, live: &Live, of: &Of) -> Message {
+    if of.command.records {
+        let blocks = message.blocks.into_iter().chain(records::last(&live.last_lines()));
+        Message { mark: message.mark, blocks: blocks.collect() }
+    } else {
+        message.verbatim(live.last_lines())
+    }
+}
+
+fn without_output(message: Message, place: &str) -> Message {
+    message.line([Span::text(format!("What it prints is not shown: not everybody {place} may read it."))])
+}
+
+/// It runs. `prefix`: what a command begins with, where one can be typed.
+fn running(
+    prefix: Option<&str>,
+    number: RequestNumber,
+    command: &Command,
+    for_now: Option<Duration>,
+) -> Message {
     let took = for_now.map(|it| took(i64::try_from(it.as_millis()).unwrap_or(i64::MAX)));
     let took = took.map(|took| format!(" · {took}")).unwrap_or_default();
-    Message::marked(StateMark::Running).line([
+    let mut line = vec![
         Span::strong(command.name.clone()),
         Span::text(format!(" runs{took} · ")),
         Span::code(number.to_string()),
-        Span::text(" · 🛑 or "),
-        Span::code(format!("{prefix}cancel {number}")),
-        Span::text(" to stop"),
-    ])
+    ];
+    if let Some(prefix) = prefix {
+        let cancel = Span::code(format!("{prefix}cancel {number}"));
+        line.extend([Span::text(" · 🛑 or "), cancel, Span::text(" to stop")]);
+    }
+    Message::marked(StateMark::Running).line(line)
 }
 
 /// It has ended: the answer says how.
@@ -293,5 +334,28 @@ mod tests {
         assert_eq!(live.last_lines().chars().count(), CHARACTERS);
         assert!(live.0.lock().unwrap().bytes.len() <= 2 * REMEMBERED);
         assert!(live.printed() > 1 << 20);
+    }
+
+    #[test]
+    fn of_an_hour_in_which_a_run_prints_all_the_time_a_room_gets_few_edits_and_of_a_silent_one_none() {
+        // The clock of this test is this number.
+        let (mut at, mut looks) = (Duration::ZERO, 0);
+        let (silent, talking) = (Live::default(), Live::default());
+        let (mut told_silent, mut told_talking) = (0, 0);
+        let mut edits = (0, 0);
+        while at < Duration::from_hours(1) {
+            talking.output(b"and so on\n");
+            for (live, told, edits) in
+                [(&silent, &mut told_silent, &mut edits.0), (&talking, &mut told_talking, &mut edits.1)]
+            {
+                if let Some(printed) = live.news(*told) {
+                    (*told, *edits) = (printed, *edits + 1);
+                }
+            }
+            looks += 1;
+            at += pause(at);
+        }
+        assert_eq!(edits, (0, looks));
+        assert!((60..150).contains(&looks), "{looks}");
     }
 }

@@ -148,6 +148,9 @@ impl Ended<'_> {
         if self.shown.live {
             drafts.insert(0, address.live_end(number, &live::ended(number, command, outcome)));
         }
+        if self.shown.private {
+            drafts.insert(0, address.private_live_end(number, &live::ended(number, command, outcome)));
+        }
         if self.shown.marked
             && let Some(mark) = message.mark
         {

@@ -89,6 +89,7 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
     let marked = house.storage.said(&running).await? != Said::Never;
     // And what showed it as running says so no longer.
     let live = house.storage.said(&Address::live_step(number)).await? != Said::Never;
+    let privately = house.storage.said(&Address::private_live_step(number)).await? != Said::Never;
     let mut finished = Finished::OthersAreThere;
     for last in [false, false, false, true] {
         let decided = who_sees(house, &run.request, &kept, last).await?;
@@ -103,6 +104,9 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
         }
         if live {
             drafts.insert(0, address.live_end(number, &live::lost(number, command)));
+        }
+        if privately {
+            drafts.insert(0, address.private_live_end(number, &live::lost(number, command)));
         }
         if marked && let Some(mark) = message.mark {
             drafts.extend(address.end_mark(number, mark));

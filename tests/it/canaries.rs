@@ -8,7 +8,8 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::harness::World;
 
-/// Prints the secrets that it is given, in every encoding, whole and byte by byte, to both streams.
+/// Prints the secrets that it is given, in every encoding, whole and byte by byte, to both streams, and leaves files that hold
+/// them and are named after them.
 const LEAK: &str = r#"#!/usr/bin/python3
 import base64, json, os, sys, time, urllib.parse
 
@@ -27,6 +28,9 @@ for secret in given:
             os.write(stream, bytes([byte]))
             time.sleep(0.001)
         os.write(stream, b"\n")
+    name = os.path.join(os.environ["QUARTERDECK_OUT"], urllib.parse.quote(secret, safe=""))
+    with open(name + ".left", "wb") as left:
+        left.write(b"begin " + b"\0".join(spellings) + b" end")
 if sys.argv[1] == "much":
     for number in range(20000):
         os.write(1, b"line %d " % number + given[number % 3].encode() + b"\n")
@@ -108,7 +112,7 @@ async fn no_canary_is_found_in_the_database_the_log_the_room_the_spool_or_a_bund
         "commands/count.toml",
         &format!(
             "{shut}credentials = {{ BY_VARIABLE = \"one\" }}\ncredential_files = {{ BY_FILE = \"two\" }}\n\
-             credential_input = \"three\"\n"
+             credential_input = \"three\"\nout = true\n"
         ),
     );
     world.serve().await;
@@ -133,12 +137,18 @@ async fn no_canary_is_found_in_the_database_the_log_the_room_the_spool_or_a_bund
         let _ = writeln!(shown, "{}", world.ask(&format!("!audit {}", answer.number)).await.body);
     }
     let command = command.expect("the last one");
-    let file = world
-        .alice
-        .answer_that(&world.bot(), &command, |event| event["content"]["msgtype"] == "m.file")
-        .await;
-    let address = file["content"]["url"].as_str().unwrap().strip_prefix("mxc://").unwrap();
-    shown.push_str(&world.alice.download(address).await);
+    let names = ["one", "two", "three"].map(|name| format!("[secret {name}].left"));
+    for wanted in ["txt", &names[0], &names[1], &names[2]] {
+        let fits = |event: &serde_json::Value| {
+            let content = &event["content"];
+            content["msgtype"] == "m.file" && content["body"].as_str().is_some_and(|it| it.ends_with(wanted))
+        };
+        let file = world.alice.answer_that(&world.bot(), &command, fits).await;
+        let address = file["content"]["url"].as_str().unwrap().strip_prefix("mxc://").unwrap();
+        let text = world.alice.download(address).await;
+        assert!(wanted == "txt" || (text.starts_with("begin [secret ") && text.ends_with(" end")), "{text}");
+        shown.push_str(&text);
+    }
     world.settled().await;
     world.alice.sync(std::time::Duration::ZERO).await;
     for event in world.alice.seen() {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     approvals::body,
     harness::{OpsFolder, Person, World},
+    seeing::{direct, read_there},
 };
 
 /// A command that takes its time and speaks meanwhile, in colours, on both streams, with a secret.
@@ -156,4 +157,55 @@ async fn the_live_message_takes_a_reaction_that_stops_the_run_and_is_closed() {
     assert_eq!(outcome.state, "cancelled", "{}", outcome.body);
     assert!(outcome.body.contains(&format!("Stopped by **{}**", world.alice.id)), "{}", outcome.body);
     world.alice.answer_that(&bot, &message, |edit| body(edit).contains("ended after")).await;
+}
+
+/// The same, for who asks alone.
+fn talks_privately(ops: &OpsFolder) {
+    talks(ops);
+    let command = ops.read("commands/fail.toml").replace("effect =", "answer = \"private\"\neffect =");
+    ops.file("commands/fail.toml", &command);
+}
+
+/// Nothing of what it prints is in the room where everybody is.
+async fn nothing_in_the_room(world: &World) {
+    world.alice.sync(std::time::Duration::ZERO).await;
+    let seen = world.alice.seen();
+    let told = seen.iter().find(|it| {
+        it["room_id"] == *world.room && it["sender"] == world.bot() && body(it).contains("at last")
+    });
+    assert!(told.is_none(), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_private_run_prints_is_shown_as_it_comes_to_who_asked_alone() {
+    let world = World::changed(talks_privately).await;
+    let event = world.alice.say(&world.room, "!fail 12").await;
+    world.started("talks").await;
+    let room = direct(&world, &world.alice).await;
+    let shown = read_there(&world.alice, &room, "at last ").await;
+    assert!(body(&shown).contains("fail runs · ") && !body(&shown).contains("cancel"), "{shown}");
+    assert_eq!(shown["content"]["m.relates_to"]["rel_type"], "m.replace");
+    assert!(!shown.to_string().contains("hunter2"));
+    assert_eq!(world.alice.outcomes(&world.bot(), &event).len(), 0, "it runs still");
+    let answer = world.alice.outcome(&world.bot(), &event).await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    let ended = read_there(&world.alice, &room, "ended after").await;
+    assert!(!body(&ended).contains("at last"), "{ended}");
+    read_there(&world.alice, &room, "it is over, says [secret talk-token]").await;
+    nothing_in_the_room(&world).await;
+}
+
+#[tokio::test]
+async fn killed_while_a_private_run_is_shown_its_message_is_closed() {
+    let mut world = World::changed(talks_privately).await;
+    let event = world.alice.say(&world.room, "!fail 100").await;
+    world.started("talks").await;
+    let room = direct(&world, &world.alice).await;
+    read_there(&world.alice, &room, "at last ").await;
+    world.kill();
+    world.serve().await;
+    let answer = world.alice.outcome(&world.bot(), &event).await;
+    assert_eq!(answer.state, "interrupted");
+    read_there(&world.alice, &room, "was interrupted").await;
+    nothing_in_the_room(&world).await;
 }

@@ -6,15 +6,15 @@
 
 use std::time::Duration;
 
-use ruma::{OwnedRoomId, OwnedTransactionId};
+use ruma::OwnedTransactionId;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Outbox, Shared};
 use crate::{
-    matrix::{Error, render},
+    matrix::{Error, render, rooms},
     model::{AttemptId, Digest, RequestNumber},
-    storage::{OutboxDraft, Said},
+    storage::{OutboxDraft, Said, To},
 };
 
 /// How old an edit may become before it is left out.
@@ -27,8 +27,8 @@ pub struct Passing {
     pub number: RequestNumber,
     /// Its attempt: with the step it makes the transaction id.
     pub attempt: AttemptId,
-    /// The room.
-    pub room: OwnedRoomId,
+    /// Where it goes.
+    pub to: To,
     /// The step that became the message.
     pub original: String,
     /// The step key of this edit.
@@ -44,9 +44,10 @@ pub(super) struct Waiting {
 }
 
 impl Outbox {
-    /// Edits a message in passing. An edit of the same request that still waits is left out for this one.
+    /// Edits a message in passing. An edit of the same lane that still waits is left out for this one: of the same request, or in
+    /// the room with the same person.
     pub fn pass(&self, edit: Passing) {
-        let lane = OutboxDraft::lane_of(edit.number);
+        let lane = lane_of(&edit);
         let mut lanes = self.lanes();
         lanes.passing.insert(lane.clone(), Waiting { edit, since: Instant::now() });
         if !lanes.queues.contains_key(&lane) {
@@ -57,7 +58,7 @@ impl Outbox {
 
     /// Leaves out what still waits to be said in passing of a request: what comes next ends it.
     pub fn pass_over(&self, number: RequestNumber) {
-        self.lanes().passing.remove(&OutboxDraft::lane_of(number));
+        self.lanes().passing.retain(|_, waiting| waiting.edit.number != number);
     }
 }
 
@@ -76,12 +77,30 @@ pub(super) async fn send(shared: &Shared, waiting: Waiting) {
     }
     let content = render::edit(&original, &edit.content);
     let transaction = transaction_id(&edit);
-    match shared.homeserver.send_event(&edit.room, "m.room.message", &content, &transaction).await {
+    let room = match &edit.to {
+        To::Room(room) => room.clone(),
+        // Looked at each time: nobody else is to be there.
+        To::Person(user) => {
+            match rooms::room_with(&shared.homeserver, &shared.storage, &shared.aliases, user).await {
+                Ok(room) => room,
+                Err(_) => return tracing::debug!(%user, "an edit in passing has no room to go to"),
+            }
+        }
+    };
+    match shared.homeserver.send_event(&room, "m.room.message", &content, &transaction).await {
         Ok(_) => {}
         Err(Error::RateLimited { after, .. }) => shared.gate.pause(after),
         Err(error) => tracing::debug!(%error, "an edit in passing was not taken"),
     }
     drop(place);
+}
+
+/// The lane of its message.
+fn lane_of(edit: &Passing) -> String {
+    match &edit.to {
+        To::Room(_) => OutboxDraft::lane_of(edit.number),
+        To::Person(user) => user.to_string(),
+    }
 }
 
 /// The same for the same edit of the same attempt, whoever sends it.
