@@ -50,6 +50,7 @@ fn measure(count: usize, rounds: usize) {
         .into(),
         subject: Some("web@staging".to_owned()),
         filters: Vec::new(),
+        dry: false,
     };
     let (who, now) = (user(1), "2026-11-23T01:30:00Z".parse().expect("a time"));
     let question = Question::new(&who, 0, "deploy", now, Action::Run(&invocation));

@@ -36,6 +36,19 @@ pub fn summary(found: &Found, entries: &[Recorded]) -> Vec<Span> {
     }
 }
 
+/// Whether a request is one of a dry run, by its entries.
+pub fn is_dry(entries: &[Recorded]) -> bool {
+    entries.iter().any(|recorded| {
+        matches!(
+            recorded.entry.event,
+            Event::CommandPermitted { dry: true, .. }
+                | Event::ApprovalRequested { dry: true, .. }
+                | Event::ConfirmationRequested { dry: true, .. }
+                | Event::CommandRefused { dry: true, .. }
+        )
+    })
+}
+
 /// A page of what was found, for a room: a line each. `given` is what was searched for, `hint` what to say of it where
 /// nothing is found.
 pub fn list(prefix: &str, given: &Given, finds: &Finds, hint: Option<String>) -> Message {
@@ -87,11 +100,11 @@ fn request<'a>(number: RequestNumber, entries: impl Iterator<Item = &'a Recorded
         outcome = outcome.or_else(|| became(event));
         sender = sender.or(recorded.sender.as_deref());
         match event {
-            Event::CommandPermitted { command, subject, .. }
-            | Event::ApprovalRequested { command, subject, .. }
-            | Event::ConfirmationRequested { command, subject, .. }
-            | Event::CommandRefused { command: Some(command), subject, .. } => {
-                what = Some(action(command, subject.as_deref()));
+            Event::CommandPermitted { command, subject, dry, .. }
+            | Event::ApprovalRequested { command, subject, dry, .. }
+            | Event::ConfirmationRequested { command, subject, dry, .. }
+            | Event::CommandRefused { command: Some(command), subject, dry, .. } => {
+                what = Some(action(command, subject.as_deref(), *dry));
             }
             Event::MessageEdited { .. } => besides.push(" · message edited afterwards".to_owned()),
             Event::MessageRedacted { .. } => besides.push(" · message removed afterwards".to_owned()),

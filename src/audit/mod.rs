@@ -30,7 +30,7 @@ mod words_of_waiting;
 
 pub use collector::{Collector, Declared, Error as CollectorError};
 pub use export::{Error as ExportError, Written, export};
-pub use list::{line, list, summary};
+pub use list::{is_dry, line, list, summary};
 pub use sealed::{bare, cosigners, sealed};
 pub use sequencer::{Error as SequencerError, Round, Sequencer, tiles};
 pub use story::{mark, shown, steps, story};

@@ -85,6 +85,7 @@ fn permitted() -> Event {
     Event::CommandPermitted {
         command: "deploy".into(),
         subject: Some("web@staging".into()),
+        dry: false,
         invocation: nothing,
         inputs: nothing,
         policies: vec!["staging-by-its-team".into()],
@@ -136,6 +137,7 @@ fn a_list_has_a_line_for_each_request_with_what_became_of_it() {
         why: "unreadable".into(),
         command: None,
         subject: None,
+        dry: false,
         invocation: None,
         inputs: None,
         reason: Commitment(Digest::of(b"")),

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::words_of_waiting;
 use crate::{
     model::{
-        Archived, Commitment, DirectOpened, Ending, Event, KeyChanged, LoginAsked, Recovered, SessionBegun,
-        SessionEnded, Span,
+        Archived, Commitment, DRY, DirectOpened, Ending, Event, KeyChanged, LoginAsked, Recovered,
+        ServerStarted, ServerStopped, SessionBegun, SessionEnded, Span,
     },
     storage::Parts,
 };
@@ -47,8 +47,10 @@ fn size(bytes: i64) -> String {
 }
 
 /// A command with the system it acts on: `deploy web@staging`.
-pub(super) fn action(command: &str, subject: Option<&str>) -> Span {
-    Span::code(subject.map_or_else(|| command.to_owned(), |subject| format!("{command} {subject}")))
+pub(super) fn action(command: &str, subject: Option<&str>, dry: bool) -> Span {
+    let subject = subject.map(|subject| format!(" {subject}")).unwrap_or_default();
+    let dry = if dry { format!("{DRY} ") } else { String::new() };
+    Span::code(format!("{dry}{command}{subject}"))
 }
 
 /// How a run ended, and after how long.
@@ -148,13 +150,13 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             }
             spans
         }
-        Event::CommandPermitted { command, subject, policies, elevated, .. } => vec![
-            action(command, subject.as_deref()),
+        Event::CommandPermitted { command, subject, dry, policies, elevated, .. } => vec![
+            action(command, subject.as_deref(), *dry),
             Span::text(format!(" was permitted{}{}", rules(policies), for_a_while(elevated))),
         ],
-        Event::CommandRefused { why, command, subject, reason, policies, elevated, .. } => {
+        Event::CommandRefused { why, command, subject, dry, reason, policies, elevated, .. } => {
             let mut spans = match command {
-                Some(command) => vec![action(command, subject.as_deref()), Span::text(" was not run")],
+                Some(command) => vec![action(command, subject.as_deref(), *dry), Span::text(" was not run")],
                 None => vec![Span::text("Not run")],
             };
             spans.push(Span::text(format!(": {}{}", why_not(why), rules(policies))));
@@ -295,7 +297,7 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
                 Span::text(": "),
                 Span::strong(by.as_str()),
                 Span::text(" uses "),
-                action(command, subject.as_deref()),
+                action(command, subject.as_deref(), false),
             ];
             if let Some(words) = text(*reason) {
                 spans.extend([Span::text(": "), Span::emphasis(words)]);
@@ -391,10 +393,10 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
             Span::strong(by.as_str()),
             Span::text(format!(" at the pages ended: {}", why_ended(why))),
         ],
-        Event::ServerStarted { instance, version, .. } => {
+        Event::ServerStarted(ServerStarted { instance, version, .. }) => {
             vec![Span::text(format!("Quarterdeck {version} started as {instance}"))]
         }
-        Event::ServerStopped { instance, .. } => {
+        Event::ServerStopped(ServerStopped { instance, .. }) => {
             vec![Span::text(format!("Quarterdeck stopped as {instance}"))]
         }
     }

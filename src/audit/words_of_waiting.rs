@@ -6,8 +6,8 @@ use crate::model::{Commitment, Event, ScheduleEnded, ScheduleMissed, ScheduleSet
 /// What an entry about waiting tells; nothing for any other.
 pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -> Vec<Span> {
     match event {
-        Event::ApprovalRequested { command, subject, policies, digest, until, elevated, .. } => vec![
-            action(command, subject.as_deref()),
+        Event::ApprovalRequested { command, subject, dry, policies, digest, until, elevated, .. } => vec![
+            action(command, subject.as_deref(), *dry),
             Span::text(format!(
                 " waits for approval of {} until {} UTC{}{}",
                 digest.short(),
@@ -45,16 +45,18 @@ pub(super) fn told(event: &Event, text: &dyn Fn(Commitment) -> Option<String>) -
                 Span::text(format!(" for {} is void: {why}", digest.short())),
             ]
         }
-        Event::ConfirmationRequested { command, subject, policies, digest, until, elevated, .. } => vec![
-            action(command, subject.as_deref()),
-            Span::text(format!(
-                " waits for its sender to confirm {} until {} UTC{}{}",
-                digest.short(),
-                time(*until),
-                rules(policies),
-                for_a_while(elevated)
-            )),
-        ],
+        Event::ConfirmationRequested { command, subject, dry, policies, digest, until, elevated, .. } => {
+            vec![
+                action(command, subject.as_deref(), *dry),
+                Span::text(format!(
+                    " waits for its sender to confirm {} until {} UTC{}{}",
+                    digest.short(),
+                    time(*until),
+                    rules(policies),
+                    for_a_while(elevated)
+                )),
+            ]
+        }
         Event::ConfirmationGiven { by, digest, .. } => {
             vec![Span::strong(by.as_str()), Span::text(format!(" confirmed {}", digest.short()))]
         }

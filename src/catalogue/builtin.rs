@@ -273,6 +273,8 @@ fn builtin(name: &str, summary: &str, arguments: Vec<Argument>, examples: &[&str
         private: false,
         records: false,
         schedule: None,
+        dry: None,
+        is_dry: false,
         run: Run {
             kind: RunKind::Builtin,
             timeout: SignedDuration::from_mins(1),

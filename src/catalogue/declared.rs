@@ -6,19 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use jiff::SignedDuration;
 use regex::Regex;
 use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    RuleTest, Schedule, Settings,
-    http::HttpRun,
-    process::ProcessRun,
-    rpc::{Endpoint, RpcRun},
-    ssh::SshRun,
-};
-use crate::model::{Digest, Sandbox, Sealed, Value};
+use super::{RuleTest, Run, RunKind, Schedule, Settings, rpc::Endpoint};
+use crate::model::{DRY, Digest, Invocation, Sealed, Value};
 
 /// An ops folder: read whole, validated whole.
 #[derive(Debug, Clone)]
@@ -91,6 +84,12 @@ impl Ops {
             digest: self.digest,
             commit: self.commit.clone(),
         }
+    }
+
+    /// The command of an invocation: its dry form, where that is what is meant. `None` if there is none any more.
+    pub fn command_of(&self, invocation: &Invocation) -> Option<Arc<Command>> {
+        let command = self.commands.get(&invocation.command)?;
+        if invocation.dry { command.dry_form() } else { Some(Arc::clone(command)) }
     }
 
     /// The file that a command comes from: its own, or that of the endpoint which lists it.
@@ -274,6 +273,10 @@ pub struct Command {
     pub schedule: Option<Schedule>,
     /// How it is run.
     pub run: Run,
+    /// How it is run dry: `[dry]`. Such a run tells what the real one would do, and changes nothing.
+    pub dry: Option<Run>,
+    /// Whether this is the dry form of a command: [`Command::dry_form`] alone makes one.
+    pub is_dry: bool,
 }
 
 /// The tag of commands of emergency: `Action::"tag:emergency"` in the rules.
@@ -286,6 +289,35 @@ impl Command {
     /// Whether it is a command of emergency: it asks for a reason, and its use is told to everybody.
     pub fn is_emergency(&self) -> bool {
         self.tags.contains(EMERGENCY)
+    }
+
+    /// The command as it is where its dry run is asked for: of the same name and arguments, run as `[dry]` says. It only
+    /// looks, and is no emergency. To the rules it is the same action, with `context.dry`.
+    pub fn dry_form(&self) -> Option<Arc<Self>> {
+        let run = self.dry.clone()?;
+        let tags = self.tags.iter().filter(|tag| *tag != EMERGENCY).cloned().collect();
+        let (effect, is_dry) = (Effect::Read, true);
+        Some(Arc::new(Self { run, effect, tags, is_dry, dry: None, schedule: None, ..self.clone() }))
+    }
+
+    /// All the ways in which it can be run: as it is, and dry.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        std::iter::once(&self.run).chain(&self.dry)
+    }
+
+    /// The names of the secrets that any of its runs is given.
+    pub fn secrets(&self) -> BTreeSet<&str> {
+        self.runs().flat_map(|run| run.kind.secrets()).collect()
+    }
+
+    /// What it is called where it is told what becomes of it: `deploy`, `dry run of deploy`.
+    pub fn title(&self) -> String {
+        if self.is_dry { format!("dry run of {}", self.name) } else { self.name.clone() }
+    }
+
+    /// What people type: `deploy`, `dry deploy`.
+    pub fn typed(&self) -> String {
+        if self.is_dry { format!("{DRY} {}", self.name) } else { self.name.clone() }
     }
 }
 
@@ -349,102 +381,6 @@ pub enum ArgumentType {
         /// The greatest number of them. Default 32.
         max_items: usize,
     },
-}
-
-/// How a command is run.
-#[derive(Debug, Clone)]
-pub struct Run {
-    /// By which executor, with its own settings.
-    pub kind: RunKind,
-    /// How long it may take. Default 1 minute.
-    pub timeout: SignedDuration,
-    /// What must not run twice at once, as a template of its arguments.
-    pub lock: Option<String>,
-    /// What becomes of it where the lock is taken. By default it waits.
-    pub on_busy: OnBusy,
-    /// Whether it may be started once more when its outcome is unknown.
-    pub idempotent: bool,
-}
-
-/// What becomes of a command whose lock is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnBusy {
-    /// It waits for its turn.
-    #[default]
-    Queue,
-    /// It is not run.
-    Refuse,
-}
-
-/// The kinds of executor.
-#[derive(Debug, Clone)]
-pub enum RunKind {
-    /// Quarterdeck itself answers.
-    Builtin,
-    /// A program on this host.
-    Process(Box<ProcessRun>),
-    /// A request to a service.
-    Http(Box<HttpRun>),
-    /// A program on other hosts.
-    Ssh(Box<SshRun>),
-    /// A method of an endpoint.
-    ChatopsRpc(Box<RpcRun>),
-}
-
-impl RunKind {
-    /// Its name: `executor` in a command's file, and in the log.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Builtin => "builtin",
-            Self::Process(_) => "process",
-            Self::Http(_) => "http",
-            Self::Ssh(_) => "ssh",
-            Self::ChatopsRpc(_) => "chatops_rpc",
-        }
-    }
-
-    /// What carries the secrets that it is given, with each secret's name.
-    pub fn credentials(&self) -> Vec<(&str, &str)> {
-        match self {
-            Self::Builtin => Vec::new(),
-            Self::Process(process) => {
-                let named = process.credentials.iter().chain(&process.credential_files);
-                let input = process.credential_input.iter().map(|secret| ("standard input", secret.as_str()));
-                named.map(|(variable, secret)| (variable.as_str(), secret.as_str())).chain(input).collect()
-            }
-            Self::Http(http) => http
-                .credentials
-                .iter()
-                .map(|(header, secret)| (header.as_str(), secret.secret.as_str()))
-                .collect(),
-            Self::Ssh(ssh) => vec![("key", ssh.key.as_str())],
-            Self::ChatopsRpc(rpc) => vec![("key", rpc.key.as_str())],
-        }
-    }
-
-    /// The names of the secrets that it is given.
-    pub fn secrets(&self) -> BTreeSet<&str> {
-        self.credentials().into_iter().map(|(_, secret)| secret).collect()
-    }
-
-    /// How it is shut in, where it is a program of this host.
-    pub fn sandbox(&self) -> Option<&Sandbox> {
-        match self {
-            Self::Builtin | Self::Http(_) | Self::Ssh(_) | Self::ChatopsRpc(_) => None,
-            Self::Process(process) => Some(&process.sandbox),
-        }
-    }
-
-    /// How much of its output is kept, in bytes.
-    pub const fn output(&self) -> usize {
-        match self {
-            Self::Builtin => 0,
-            Self::Process(process) => process.limits.output,
-            Self::Http(http) => http.answer_limit,
-            Self::Ssh(ssh) => ssh.output,
-            Self::ChatopsRpc(rpc) => rpc.answer_limit,
-        }
-    }
 }
 
 /// Where a secret's value comes from. It is read when a run needs it.

@@ -11,6 +11,7 @@ use super::{
     template::{Piece, pieces},
     values::Known,
 };
+use crate::model::DRY;
 
 mod endpoints;
 mod hosts;
@@ -271,6 +272,13 @@ fn phrases(everything: &Everything, references: &References, problems: &Problems
             );
         }
         let first = shape.first().map(String::as_str).unwrap_or_default();
+        if first == DRY {
+            problems.add(
+                &phrase.place,
+                format!("the phrase \"{}\" begins with the word that asks for a dry run", phrase.value),
+                "Begin it with another word.",
+            );
+        }
         if first != name
             && (everything.commands.contains_key(first) || builtins().iter().any(|it| it.name == first))
         {

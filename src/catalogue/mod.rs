@@ -16,6 +16,7 @@ mod process;
 mod read;
 pub mod rpc;
 mod rule_test;
+mod run;
 mod schedule;
 mod settings;
 mod ssh;
@@ -26,8 +27,8 @@ mod values;
 
 pub use builtin::{OUTCOMES, builtins};
 pub use declared::{
-    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join,
-    OnBusy, Ops, PolicyFile, Room, Run, RunKind, SecretSource, System, Team,
+    AUTHORITY, Answers, Argument, ArgumentType, Command, Criticality, Document, EMERGENCY, Effect, Join, Ops,
+    PolicyFile, Room, SecretSource, System, Team,
 };
 pub use http::HttpRun;
 pub use links::is_subject;
@@ -37,6 +38,7 @@ pub use names::{is_name, is_reserved_command, is_secret, nearest, one_of};
 pub use process::{Limits, MOST_OUTPUT, OUT_VARIABLE, OUTPUT, ProcessRun};
 pub use rpc::{Endpoint, ListedMethod, Listing, Listings, RpcRun};
 pub use rule_test::{RuleTest, RuleTestAction, RuleTestAnswer};
+pub use run::{OnBusy, Run, RunKind};
 pub use schedule::{Schedule, Timetable, scheduled};
 pub use settings::{GitSource, LocalDoor, MostRuns, Retention, RetentionRule, Settings, WitnessSetting};
 pub use ssh::{SshHost, SshRun};

@@ -77,8 +77,8 @@ pub(super) fn is_environment_name(name: &str) -> bool {
 /// the rules know already.
 pub fn is_reserved_command(name: &str) -> bool {
     const RESERVED: &[&str] = &[
-        "again", "approve", "cancel", "change", "danger", "deny", "docs", "erase", "pause", "read", "resume",
-        "run", "say", "snooze", "tail", "who", "why",
+        "again", "approve", "cancel", "change", "danger", "deny", "docs", "dry", "erase", "pause", "read",
+        "resume", "run", "say", "snooze", "tail", "who", "why",
     ];
     RESERVED.contains(&name) || super::builtins().iter().any(|command| command.name == name)
 }

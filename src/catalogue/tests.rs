@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod dry;
 mod endpoints;
 mod hosts;
 mod requests;

@@ -74,7 +74,7 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
     let mut notes = Vec::new();
     let with = |shut_in: bool| {
         let asks = move |it: &Command| {
-            it.run.kind.sandbox().is_some_and(|it| matches!(it, Sandbox::None) != shut_in)
+            it.runs().filter_map(|run| run.kind.sandbox()).any(|it| matches!(it, Sandbox::None) != shut_in)
         };
         ops.commands
             .values()

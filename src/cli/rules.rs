@@ -214,6 +214,7 @@ mod tests {
             arguments: std::collections::BTreeMap::<String, Value>::new(),
             subject: None,
             filters: Vec::new(),
+            dry: false,
         };
         let at = "2026-11-23T12:00:00Z".parse().unwrap();
         let asked = Question::new(&who, 7, "status", at, Action::Run(&invocation));

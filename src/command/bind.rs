@@ -173,8 +173,13 @@ pub(super) fn bind(command: &Command, texts: &Texts, context: Context<'_>) -> Re
     if let Some(first) = missing.first() {
         return Err(incomplete(command, first, &missing, texts, context));
     }
-    let mut invocation =
-        Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
+    let mut invocation = Invocation {
+        command: command.name.clone(),
+        arguments,
+        subject: None,
+        filters: Vec::new(),
+        dry: command.is_dry,
+    };
     if let Some(template) = &command.subject {
         let subject = super::fill(template, &invocation).unwrap_or_default();
         if !is_subject(&subject, &context.ops.systems) {
@@ -211,6 +216,17 @@ fn read(
         return Err(Mistake::Dash { argument: argument.name.clone(), given: text.to_owned() });
     }
     Ok(value)
+}
+
+/// No value that begins with `-` reaches a program where it takes options.
+pub(super) fn no_options(command: &Command, invocation: &Invocation) -> Result<(), Mistake> {
+    for argument in &command.arguments {
+        let given = invocation.arguments.get(&argument.name).map(ToString::to_string).unwrap_or_default();
+        if given.starts_with('-') && looks_like_option(command, argument) {
+            return Err(Mistake::Dash { argument: argument.name.clone(), given });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a value that begins with `-` would reach the program where it takes options: at the

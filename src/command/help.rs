@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     catalogue::{Command, Known, Ops, Room, RunKind, nearest},
-    model::{Message, Span},
+    model::{DRY, Message, Span},
 };
 
 /// What a command is to somebody.
@@ -49,6 +49,9 @@ pub fn help(ops: &Ops, room: &Room, may_run: impl Fn(&Command) -> May, which: Op
     };
     let which = which.to_lowercase();
     let which = which.strip_prefix(prefix.as_str()).unwrap_or(&which);
+    if which == DRY {
+        return dry(ops, room);
+    }
     match ops.commands.get(which) {
         Some(command) if room.commands.contains(which) => one(ops, room, command, may_run(command)),
         Some(_) => {
@@ -92,6 +95,26 @@ fn lines(
             line
         })
         .collect()
+}
+
+/// What a dry run is, and of what there is one here.
+fn dry(ops: &Ops, room: &Room) -> Message {
+    let prefix = &ops.settings.prefix;
+    let here = room.commands.iter().filter_map(|name| ops.commands.get(name));
+    let mut line = vec![
+        Span::code(format!("{prefix}{DRY} COMMAND...")),
+        Span::text(" tells what a command would do, and does none of it. "),
+    ];
+    let named: Vec<_> = here.filter(|command| command.dry.is_some()).collect();
+    match named.first() {
+        None => line.push(Span::text("No command of this room declares how.")),
+        Some(_) => line.push(Span::text("Here there is one of ")),
+    }
+    for (index, command) in named.into_iter().enumerate() {
+        line.extend((index > 0).then(|| Span::text(", ")));
+        line.push(Span::code(format!("{prefix}{DRY} {}", command.name)));
+    }
+    Message::plain().line(line)
 }
 
 fn one(ops: &Ops, room: &Room, command: &Command, may: May) -> Message {
@@ -140,6 +163,12 @@ fn one(ops: &Ops, room: &Room, command: &Command, may: May) -> Message {
         line.push(Span::code(format!("{prefix}{example}")));
     }
     message = message.line(line);
+    if command.dry.is_some() {
+        message = message.line([
+            Span::text("What it would do, without doing it: "),
+            Span::code(format!("{prefix}{DRY} {}", examples[0])),
+        ]);
+    }
     if let Some(document) =
         command.docs.as_ref().and_then(|path| ops.documents.iter().find(|it| it.path == *path))
     {

@@ -1,6 +1,6 @@
 //! What can be wrong with a command, and how it is said: one line and one example.
 
-use crate::model::{Message, Span};
+use crate::model::{DRY, Message, Span};
 
 /// What is wrong with a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,15 @@ pub enum Mistake {
         endpoint: String,
         /// Those of its commands that are used in this room.
         commands: Vec<String>,
+    },
+    /// There is no dry run of it.
+    NoDry {
+        /// The command, where one was named.
+        command: Option<String>,
+        /// Whether its file could declare one.
+        can_have_one: bool,
+        /// The commands of this room that have one.
+        others: Vec<String>,
     },
     /// The command is used in other rooms.
     NotHere {
@@ -165,6 +174,22 @@ impl Mistake {
             .collect()
     }
 
+    /// The same where a dry run was asked for: whatever it tells people to type asks for one as well.
+    #[must_use]
+    pub(super) fn of_a_dry_run(mut self) -> Self {
+        let dry = |line: &mut String| *line = format!("{DRY} {line}");
+        match &mut self {
+            Self::UnknownCommand { suggestion: Some(line), .. }
+            | Self::TooMany { example: line, .. }
+            | Self::Missing { example: line, .. }
+            | Self::WrongValue { example: line, .. } => dry(line),
+            // These are invocations without the word.
+            Self::Ambiguous { lines } => lines.iter_mut().for_each(dry),
+            _ => {}
+        }
+        self
+    }
+
     fn line(&self, prefix: &str) -> Vec<Span> {
         let text = |text: &str| Span::text(text);
         let code = |line: &str| Span::code(format!("{prefix}{line}"));
@@ -246,6 +271,29 @@ impl Mistake {
                 }
                 if let Some(first) = commands.first() {
                     line.extend([text(". How to use them: "), code(&format!("help {first}"))]);
+                }
+                line
+            }
+            Self::NoDry { command, can_have_one, others } => {
+                let mut line = match command {
+                    Some(command) => vec![name(command), text(" has no dry run, and was not run.")],
+                    None => vec![text("A dry run of what? Write the command behind "), code(DRY), text(".")],
+                };
+                if !others.is_empty() {
+                    line.push(text(" Here there is one of "));
+                    for (index, other) in others.iter().enumerate() {
+                        line.extend((index > 0).then(|| text(", ")));
+                        line.push(code(&format!("{DRY} {other}")));
+                    }
+                    line.push(text("."));
+                }
+                if let Some(command) = command.as_ref().filter(|_| *can_have_one) {
+                    line.extend([
+                        text(" Its file declares one with "),
+                        name("[dry]"),
+                        text(". What the rules say of the command itself: "),
+                        code(&format!("why {command}")),
+                    ]);
                 }
                 line
             }

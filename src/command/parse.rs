@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     catalogue::{Command, Known, Ops, Room, RunKind, nearest},
-    model::{Filter, Invocation, quoted},
+    model::{DRY, Filter, Invocation, quoted},
 };
 
 /// What was understood.
@@ -42,7 +42,9 @@ pub fn parse(ops: &Ops, room: &Room, line: &Line) -> Result<Parsed, Mistake> {
                     return Err(Mistake::Disagree);
                 }
             }
-            let same = structured.command == parsed.command.name
+            // A client has no way of saying that it means the dry run.
+            let same = !parsed.invocation.dry
+                && structured.command == parsed.command.name
                 && bind::bind(&parsed.command, &texts, context).is_ok_and(|it| it == parsed.invocation);
             if same { Ok(parsed) } else { Err(Mistake::Disagree) }
         }
@@ -52,12 +54,38 @@ pub fn parse(ops: &Ops, room: &Room, line: &Line) -> Result<Parsed, Mistake> {
 fn parse_text(context: Context<'_>, room: &Room, line: &Line) -> Result<Parsed, Mistake> {
     characters::check(&line.text)?;
     let words = keyboard::words(&line.text)?;
-    let (mut parsed, by_phrase) = parse_words(context, room, &words.words)?;
+    let is_dry = words.words.first().is_some_and(|first| first.to_lowercase() == DRY);
+    let said = &words.words[usize::from(is_dry)..];
+    let (mut parsed, by_phrase) = if is_dry {
+        dry(context, room, said).map_err(Mistake::of_a_dry_run)?
+    } else {
+        parse_words(context, room, said)?
+    };
     shape(&mut parsed, words.filters)?;
     // `!Deploy`: phones begin a line with a capital.
-    let renamed = words.words.first().is_some_and(|first| *first != parsed.command.name);
+    let renamed = said.first().is_some_and(|first| *first != parsed.command.name);
     let understood = words.repaired || renamed || by_phrase || !line.pills.is_empty();
     Ok(Parsed { understood, ..parsed })
+}
+
+/// Parses what stands behind the word that asks for a dry run.
+fn dry(context: Context<'_>, room: &Room, words: &[String]) -> Result<(Parsed, bool), Mistake> {
+    let none = |command: Option<&Command>| {
+        let has_one =
+            |name: &&String| context.ops.commands.get(*name).is_some_and(|command| command.dry.is_some());
+        let others = room.commands.iter().filter(has_one).cloned().collect();
+        let can_have_one = command.is_some_and(|command| !matches!(command.run.kind, RunKind::Builtin));
+        Mistake::NoDry { command: command.map(|command| command.name.clone()), can_have_one, others }
+    };
+    if words.is_empty() {
+        return Err(none(None));
+    }
+    let (Parsed { mut invocation, command, understood }, by_phrase) = parse_words(context, room, words)?;
+    let Some(form) = command.dry_form() else { return Err(none(Some(&command))) };
+    invocation.dry = true;
+    // Its arguments stand elsewhere than those of the real one.
+    bind::no_options(&form, &invocation)?;
+    Ok((Parsed { invocation, command: form, understood }, by_phrase))
 }
 
 /// Puts what shapes the output to the command, where it has any.

@@ -85,8 +85,13 @@ pub fn samples(ops: &Ops, command: &Command, asker: Asker<'_>) -> Vec<Invocation
         subjects.iter().map(|subject| {
             let mut arguments = variant.clone();
             arguments.extend(subject.clone());
-            let mut invocation =
-                Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
+            let mut invocation = Invocation {
+                command: command.name.clone(),
+                arguments,
+                subject: None,
+                filters: Vec::new(),
+                dry: command.is_dry,
+            };
             invocation.subject = command.subject.as_deref().and_then(|subject| fill(subject, &invocation));
             invocation
         })

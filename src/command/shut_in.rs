@@ -27,8 +27,9 @@ pub(super) fn mistakes(ops: &Ops) -> Vec<Mistake> {
     }))
     .collect();
     let mut mistakes = Vec::new();
-    for command in ops.commands.values() {
-        let RunKind::Process(process) = &command.run.kind else { continue };
+    let runs = ops.commands.values().flat_map(|command| command.runs().map(move |run| (command, run)));
+    for (command, run) in runs {
+        let RunKind::Process(process) = &run.kind else { continue };
         let Sandbox::Bubblewrap { writable, readable, .. } = &process.sandbox else { continue };
         let folder = process.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
         for path in writable.iter().chain(readable).chain(&folder) {
@@ -47,6 +48,7 @@ pub(super) fn mistakes(ops: &Ops) -> Vec<Mistake> {
             });
         }
     }
+    mistakes.dedup();
     mistakes
 }
 

@@ -119,7 +119,7 @@ pub(super) fn named(command: &Command, texts: &Texts, argument: &str) -> String 
 }
 
 fn write(command: &Command, texts: &Texts, by_name: Option<&str>) -> String {
-    let mut line = command.name.clone();
+    let mut line = command.typed();
     let mut by_position = true;
     for argument in &command.arguments {
         let Some(text) = texts.get(&argument.name) else {

@@ -11,6 +11,7 @@ use crate::{
     model::Value,
 };
 
+mod dry;
 mod endpoints;
 mod grammar;
 mod messages;
@@ -57,6 +58,8 @@ executor = "process"
 program = "/opt/deploy"
 arguments = ["{app}", "--env={env}", "--version={version}", "--dry-run={dry-run}"]
 lock = "{app}@{env}"
+[dry]
+arguments = ["plan", "{version}", "--env={env}", "{app}"]
 "#,
     ),
     (

@@ -165,7 +165,7 @@ pub fn warnings(ops: &Ops) -> Vec<Warning> {
     }
     let of_endpoints = ops.endpoints.values().map(|endpoint| endpoint.secret.as_str());
     let used: BTreeSet<&str> =
-        ops.commands.values().flat_map(|command| command.run.kind.secrets()).chain(of_endpoints).collect();
+        ops.commands.values().flat_map(|command| command.secrets()).chain(of_endpoints).collect();
     for (secret, source) in ops.secrets.iter().filter(|(secret, _)| !used.contains(secret.as_str())) {
         let extension = if matches!(source, SecretSource::Sealed(_)) { "age" } else { "toml" };
         warn(

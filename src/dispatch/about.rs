@@ -198,7 +198,13 @@ mod tests {
 
     fn said(words: &str) -> Said {
         let arguments = BTreeMap::from([("words".to_owned(), Value::Text(words.to_owned()))]);
-        Said::of(&Invocation { command: "approve".into(), arguments, subject: None, filters: Vec::new() })
+        Said::of(&Invocation {
+            command: "approve".into(),
+            arguments,
+            subject: None,
+            filters: Vec::new(),
+            dry: false,
+        })
     }
 
     #[test]

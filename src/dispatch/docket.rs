@@ -55,10 +55,10 @@ impl Docket {
         let Some(standing) = work.standing(room, &request.sender).await? else { return Ok(Found::Nowhere) };
         let declared = in_force.ops.rooms.get(&standing.key);
         let known = request.invocation.clone().zip(declared).and_then(|(invocation, room)| {
-            let command = in_force.ops.commands.get(&invocation.command)?;
+            let command = in_force.ops.command_of(&invocation)?;
             let same =
                 request.ops == Some(in_force.ops.digest) || still_means(&in_force.ops, room, &invocation);
-            (room.commands.contains(&command.name) && same).then(|| (invocation, Arc::clone(command)))
+            (room.commands.contains(&command.name) && same).then_some((invocation, command))
         });
         let Some((invocation, command)) = known else { return Ok(Found::Gone(Box::new(request))) };
         let waiting = if request.waited { work.waiting(number).await? } else { None };

@@ -289,7 +289,7 @@ fn running(
     let took = for_now.map(|it| took(i64::try_from(it.as_millis()).unwrap_or(i64::MAX)));
     let took = took.map(|took| format!(" · {took}")).unwrap_or_default();
     let mut line = vec![
-        Span::strong(command.name.clone()),
+        Span::strong(command.title()),
         Span::text(format!(" runs{took} · ")),
         Span::code(number.to_string()),
     ];
@@ -303,7 +303,7 @@ fn running(
 /// It has ended: the answer says how.
 pub fn ended(number: RequestNumber, command: &Command, outcome: &Outcome) -> Message {
     Message::plain().line([
-        Span::strong(command.name.clone()),
+        Span::strong(command.title()),
         Span::text(format!(" ended after {} · ", took(outcome.took_ms))),
         Span::code(number.to_string()),
     ])

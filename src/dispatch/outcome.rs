@@ -116,7 +116,7 @@ impl Ended<'_> {
                 in_words(&Outcome { ending, ..outcome.clone() }, &[])
             }
         };
-        let message = decided.said_in_room(headline.clone(), &command.name, &address.sender);
+        let message = decided.said_in_room(headline.clone(), &command.title(), &address.sender);
         let message = besides(message);
         let long = SignedDuration::from_millis(outcome.took_ms) > WAITED_FOR;
         let loudness = if long { Loudness::Text } else { Loudness::Notice };

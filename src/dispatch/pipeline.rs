@@ -307,7 +307,7 @@ impl Asked<'_> {
             alternative.map(|other| format!("{}{}", ops.settings.prefix, command::say(command, &other)));
         let system = invocation.subject.as_deref().and_then(|name| ops.systems.get(name.split('@').next()?));
         let owner = system.and_then(|system| ops.teams.get(&system.owner));
-        let answer = Some(speech::refused(&refusal, &invocation.command, line, owner));
+        let answer = Some(speech::refused(&refusal, &invocation.typed(), line, owner));
         No { why, answer, understood: Some((Arc::clone(command), invocation)), refusal: Some(refusal) }
     }
 
@@ -335,6 +335,7 @@ impl Asked<'_> {
         let event = Event::CommandRefused {
             why: no.why.to_owned(),
             command: no.understood.as_ref().map(|(command, _)| command.name.clone()),
+            dry: no.understood.as_ref().is_some_and(|(_, invocation)| invocation.dry),
             subject: no.understood.and_then(|(_, invocation)| invocation.subject),
             invocation,
             inputs,

@@ -13,8 +13,8 @@ pub async fn ps(asked: &Asked<'_>, now: Timestamp) -> Result<Message, Error> {
     let unended = asked.house.storage.unended_in(&asked.address.room).await?;
     // What somebody could neither run nor have approved is not spoken of to them; what is their own is.
     let may_know = |one: &&Unended| {
-        let command = ops.commands.get(&one.invocation.command);
-        one.sender == asked.sender || command.is_some_and(|command| asked.may_ever(command, now) != May::Not)
+        let command = ops.command_of(&one.invocation);
+        one.sender == asked.sender || command.is_some_and(|command| asked.may_ever(&command, now) != May::Not)
     };
     let shown: Vec<_> = unended.iter().filter(may_know).collect();
     let numbers: Vec<_> = shown.iter().map(|one| one.number).collect();

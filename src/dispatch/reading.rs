@@ -105,6 +105,7 @@ impl Sight {
             arguments: BTreeMap::new(),
             subject: None,
             filters: Vec::new(),
+            dry: false,
         };
         let (mut commands, mut subjects) = (BTreeSet::new(), BTreeSet::new());
         for (id, standing) in &self.standings {

@@ -13,7 +13,7 @@ use crate::{
     catalogue::Answers,
     executor::Left,
     matrix::render::{Loudness, as_plain},
-    model::{Ending, Message, Outcome, OutputSummary, State, StateMark},
+    model::{Ending, Invocation, Message, Outcome, OutputSummary, State, StateMark},
     storage::{Error, Finished, InterruptedRun, Request, Said, Telling},
 };
 
@@ -75,7 +75,8 @@ async fn interrupt(house: &House, run: InterruptedRun) -> Result<(), Error> {
         output,
     };
     let in_force = house.current.get();
-    let command = run.request.invocation.as_ref().map_or("a command", |invocation| &invocation.command);
+    let command = run.request.invocation.as_ref().map_or("a command".to_owned(), Invocation::typed);
+    let command = command.as_str();
     let key = house.storage.room_by_id(&run.request.room).await?;
     let room = key.and_then(|key| in_force.ops.rooms.get(&key));
     let address = Address::of_request(&run.request, room.map_or(Answers::Thread, |room| room.answers));

@@ -6,7 +6,7 @@ use super::answers::{self, Address};
 use crate::{
     catalogue::Ops,
     matrix::render::Loudness,
-    model::{BootId, Message, Span, State, StateMark, Timestamp},
+    model::{BootId, Invocation, Message, Span, State, StateMark, Timestamp},
     storage::{Error, OutboxDraft, Request, Storage},
 };
 
@@ -62,7 +62,7 @@ fn told(unfinished: usize, ends: Option<Timestamp>) -> Message {
 
 /// The answer to a request that was unfinished.
 fn interrupted(prefix: &str, request: &Request) -> Message {
-    let command = request.invocation.as_ref().map_or("a command", |invocation| &invocation.command);
+    let command = request.invocation.as_ref().map_or("a command".to_owned(), Invocation::typed);
     Message::marked(StateMark::Unknown)
         .line([
             Span::text("Quarterdeck's database was restored from a backup in which "),

@@ -72,7 +72,7 @@ async fn watched(house: Arc<House>, warrant: Warrant, poised: Option<Poised>, ab
     let (command, address) = (Arc::clone(warrant.command()), about.address.clone());
     if caught(Box::pin(run(Arc::clone(&house), warrant, poised, about))).await.is_none() {
         let outcome = Outcome { ending: Ending::Interrupted, took_ms: 0, output: OutputSummary::empty() };
-        let message = speech::lost(number, &command.name);
+        let message = speech::lost(number, &command.title());
         let answer = address.answer(number, State::Interrupted, &message, Loudness::Text);
         let ran = Ran { number, attempt, outcome, kept: Vec::new(), whole: None, left: Left::default() };
         let recorded = outcome::record(&house, &address.room, &ran, vec![answer].into()).await;
@@ -121,7 +121,7 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
         address: Address::of_request(&request, room.answers),
         granted: Granted::default(),
     };
-    let command = in_force.ops.commands.get(&invocation.command).cloned();
+    let command = in_force.ops.command_of(&invocation);
     let Some(command) = command.filter(|command| room.commands.contains(&command.name)) else {
         let no = No::no_longer_here(&invocation);
         asked.write_refusal(&mut work, State::Queued, no).await?;
@@ -273,7 +273,7 @@ async fn tidy(house: Arc<House>, ran: Ran) {
 impl No {
     /// The command was there when it was queued, and is not any more.
     fn no_longer_here(invocation: &Invocation) -> Self {
-        Self::plain("unreadable", Some(speech::no_longer_here(&invocation.command)))
+        Self::plain("unreadable", Some(speech::no_longer_here(&invocation.typed())))
     }
 
     /// Who asked is not there any more.

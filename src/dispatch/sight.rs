@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ruma::{OwnedUserId, RoomId, UserId};
@@ -97,8 +97,8 @@ impl Viewer<'_> {
         let ops = &self.in_force.ops;
         let here = self.room.commands.iter().filter_map(|name| ops.commands.get(name));
         let mut subjects = BTreeSet::new();
-        for command in here {
-            for (subject, invocation) in self.subjects(command) {
+        for command in here.flat_map(|command| [Some(Arc::clone(command)), command.dry_form()]).flatten() {
+            for (subject, invocation) in self.subjects(&command) {
                 if !subjects.contains(&subject) {
                     let action = Action::Run(&invocation);
                     if self.in_force.permits_at_all(self.room, self.by, action, now) {
@@ -130,8 +130,13 @@ impl Viewer<'_> {
             tried = longer.take(MOST).collect();
         }
         let acts = |arguments| {
-            let mut invocation =
-                Invocation { command: command.name.clone(), arguments, subject: None, filters: Vec::new() };
+            let mut invocation = Invocation {
+                command: command.name.clone(),
+                arguments,
+                subject: None,
+                filters: Vec::new(),
+                dry: command.is_dry,
+            };
             let subject =
                 command::fill(template, &invocation).filter(|subject| self.in_force.declares(subject))?;
             invocation.subject = Some(subject.clone());

@@ -41,7 +41,7 @@ pub fn outcome(
     let output = output.trim_end();
     let shaped = (command.records && !output.is_empty()).then(|| records::shaped(output, filters));
     let tail = [Span::text(format!(" · {} · ", took(outcome.took_ms))), Span::code(number.to_string())];
-    let name = &command.name;
+    let name = command.title();
     match &outcome.ending {
         Ending::Exited { status: 0 } => match shaped {
             Some(blocks) => of_records(command, number, kept, blocks, tail),
@@ -80,7 +80,7 @@ pub fn outcome(
                     .chain(tail),
             )
             .line([Span::text(reason.clone())]),
-        Ending::Interrupted => interrupted(prefix, number, &command.name, output),
+        Ending::Interrupted => interrupted(prefix, number, &name, output),
         Ending::Failed { reason } => {
             let line = [Span::strong(format!("{name} failed")), Span::text(format!(": {reason}"))];
             failed(prefix, StateMark::Failed, line, tail, command, number, output)
@@ -107,8 +107,8 @@ fn of_records(
     blocks: Vec<Block>,
     tail: [Span; 2],
 ) -> Message {
-    let mut message = Message::marked(StateMark::Succeeded)
-        .line([Span::strong(command.name.clone())].into_iter().chain(tail));
+    let mut message =
+        Message::marked(StateMark::Succeeded).line([Span::strong(command.title())].into_iter().chain(tail));
     message.blocks.extend(blocks);
     message.whole_output(command, number, kept)
 }
@@ -125,12 +125,15 @@ fn succeeded(
     let fits = last.chars().count() <= ONE_LINE;
     let single = output.lines().count() <= 1;
     if last.is_empty() {
-        message.line([Span::strong(command.name.clone())].into_iter().chain(tail))
+        message.line([Span::strong(command.title())].into_iter().chain(tail))
     } else if fits && (single || command.effect != Effect::Read) {
-        message.line([Span::text(last)].into_iter().chain(tail)).whole_output(command, number, kept)
+        // What it says would be done must not read as done.
+        let dry = command.is_dry.then(|| Span::strong("dry run: "));
+        let line = dry.into_iter().chain([Span::text(last)]).chain(tail);
+        message.line(line).whole_output(command, number, kept)
     } else {
         message
-            .line([Span::strong(command.name.clone())].into_iter().chain(tail))
+            .line([Span::strong(command.title())].into_iter().chain(tail))
             .verbatim(preview(kept).text)
             .whole_output(command, number, kept)
     }

@@ -60,7 +60,7 @@ impl Asked<'_> {
         let to = if confirms { State::AwaitingConfirmation } else { State::AwaitingApproval };
         if from != to && !from.may_become(to) {
             // It was confirmed, and is another thing now: its requester looks at it anew.
-            let no = No::plain("changed", Some(said::confirmed_another(&invocation.command)));
+            let no = No::plain("changed", Some(said::confirmed_another(&invocation.typed())));
             return self.write_refusal(work, from, no).await;
         }
         let settings = &self.in_force.ops.settings;
@@ -154,7 +154,8 @@ impl Asked<'_> {
         until: crate::model::Timestamp,
     ) -> Event {
         let json = serde_json::to_vec(invocation).unwrap_or_default();
-        let (command, subject) = (invocation.command.clone(), invocation.subject.clone());
+        let (command, subject, dry) =
+            (invocation.command.clone(), invocation.subject.clone(), invocation.dry);
         let inputs = work.content(self.number, ContentKind::Inputs, wait.inputs.as_str().as_bytes());
         let invocation = work.content(self.number, ContentKind::Invocation, &json);
         let (policies, rules) = (wait.policies.clone(), wait.rules);
@@ -163,6 +164,7 @@ impl Asked<'_> {
             Event::ApprovalRequested {
                 command,
                 subject,
+                dry,
                 invocation,
                 inputs,
                 policies,
@@ -175,6 +177,7 @@ impl Asked<'_> {
             Event::ConfirmationRequested {
                 command,
                 subject,
+                dry,
                 invocation,
                 inputs,
                 policies,

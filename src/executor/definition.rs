@@ -75,6 +75,8 @@ mod tests {
             private: false,
             records: false,
             schedule: None,
+            dry: None,
+            is_dry: false,
             run: Run {
                 kind: RunKind::Process(Box::new(ProcessRun {
                     program: program.to_owned(),

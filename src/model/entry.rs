@@ -12,6 +12,7 @@ pub use archived::Archived;
 pub use body::Entry;
 pub use recovered::{KeyChanged, Recovered, Shown};
 pub use scheduled::{ScheduleEnded, ScheduleMissed, ScheduleSet};
+pub use served::{ServerStarted, ServerStopped};
 pub use visited::{DirectOpened, LoginAsked, SessionBegun, SessionEnded};
 
 /// What an entry tells of.
@@ -41,6 +42,9 @@ pub enum Event {
         command: String,
         /// The system it acts on.
         subject: Option<String>,
+        /// Whether it is about the command's dry run.
+        #[serde(default, skip_serializing_if = "super::invocation::is_false")]
+        dry: bool,
         /// The whole invocation.
         invocation: Commitment,
         /// What the rules were given: Cedar's request and entities.
@@ -62,6 +66,9 @@ pub enum Event {
         command: Option<String>,
         /// The system it would have acted on.
         subject: Option<String>,
+        /// Whether it is about the command's dry run.
+        #[serde(default, skip_serializing_if = "super::invocation::is_false")]
+        dry: bool,
         /// The whole invocation, if it was understood.
         invocation: Option<Commitment>,
         /// What the rules were given, if they were asked.
@@ -97,6 +104,9 @@ pub enum Event {
         command: String,
         /// The system it acts on.
         subject: Option<String>,
+        /// Whether it is about the command's dry run.
+        #[serde(default, skip_serializing_if = "super::invocation::is_false")]
+        dry: bool,
         /// The whole invocation.
         invocation: Commitment,
         /// What the rules were given.
@@ -161,6 +171,9 @@ pub enum Event {
         command: String,
         /// The system it acts on.
         subject: Option<String>,
+        /// Whether it is about the command's dry run.
+        #[serde(default, skip_serializing_if = "super::invocation::is_false")]
+        dry: bool,
         /// The whole invocation.
         invocation: Commitment,
         /// What the rules were given.
@@ -471,22 +484,10 @@ pub enum Event {
     SessionEnded(SessionEnded),
     /// A `serve` process started its work.
     #[serde(rename = "server.started")]
-    ServerStarted {
-        /// The instance's name.
-        instance: String,
-        /// This life of it.
-        boot: BootId,
-        /// Quarterdeck's version.
-        version: String,
-    },
+    ServerStarted(ServerStarted),
     /// A `serve` process ended in good order.
     #[serde(rename = "server.stopped")]
-    ServerStopped {
-        /// The instance's name.
-        instance: String,
-        /// This life of it.
-        boot: BootId,
-    },
+    ServerStopped(ServerStopped),
 }
 
 mod archived;
@@ -494,6 +495,7 @@ mod body;
 mod kind;
 mod recovered;
 mod scheduled;
+mod served;
 #[cfg(test)]
 mod tests;
 mod visited;

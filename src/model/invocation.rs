@@ -18,9 +18,25 @@ pub struct Invocation {
     /// What shapes what is shown of its output, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
+    /// Whether it is the command's dry run: what its file declares under `[dry]`, in the place of `[run]`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry: bool,
+}
+
+/// The word before a command that asks for its dry run.
+pub const DRY: &str = "dry";
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+pub(super) const fn is_false(yes: &bool) -> bool {
+    !*yes
 }
 
 impl Invocation {
+    /// The command as it is typed: `deploy`, or `dry deploy`.
+    pub fn typed(&self) -> String {
+        if self.dry { format!("{DRY} {}", self.command) } else { self.command.clone() }
+    }
+
     /// The digest of exactly this invocation.
     pub fn digest(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
@@ -29,9 +45,10 @@ impl Invocation {
 
 impl fmt::Display for Invocation {
     /// The invocation in the one grammar, every argument by name and quoted where it must be:
-    /// `deploy --app web --env staging`. Parsed again, it gives the same invocation.
+    /// `deploy --app web --env staging`, with `dry` before it where it is a dry run. Parsed again, it gives the same
+    /// invocation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.command)?;
+        f.write_str(&self.typed())?;
         for (name, value) in &self.arguments {
             write!(f, " --{name} {}", quoted(&value.to_string()))?;
         }

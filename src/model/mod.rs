@@ -26,11 +26,11 @@ pub use claimed::claimed_at;
 pub use digest::{Commitment, Digest, Hasher, Salt, approval_digest};
 pub use entry::{
     Archived, DirectOpened, Entry, Event, KeyChanged, LoginAsked, Recovered, ScheduleEnded, ScheduleMissed,
-    ScheduleSet, SessionBegun, SessionEnded, Shown,
+    ScheduleSet, ServerStarted, ServerStopped, SessionBegun, SessionEnded, Shown,
 };
 pub use filter::Filter;
 pub use ids::{AttemptId, BootId, EntryId, RequestNumber};
-pub use invocation::{Invocation, quoted};
+pub use invocation::{DRY, Invocation, quoted};
 pub use jiff::{SignedDuration, Timestamp};
 pub use outcome::{Ending, InParts, Outcome, OutputSummary};
 pub use record::{Record, records};

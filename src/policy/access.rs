@@ -1,6 +1,9 @@
 //! Who could do what: team by command by environment, with the approvals needed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ruma::{OwnedUserId, UserId};
 
@@ -18,7 +21,7 @@ use crate::{
 pub struct Access {
     /// A team, a team's leads (`web-leads`), or a person whom a rule names.
     pub who: String,
-    /// The command.
+    /// The command, as it is typed: `deploy`, or `dry deploy`.
     pub command: String,
     /// The environment of what it acts on, if it has one.
     pub environment: Option<String>,
@@ -39,7 +42,10 @@ impl Rules {
     pub fn access(&self, ops: &Ops, now: Timestamp, samples: Samples<'_>) -> BTreeSet<Access> {
         let mut found = BTreeMap::new();
         for (who, somebody, groups, team) in self.somebodies(ops) {
-            for command in ops.commands.values().filter(|it| !matches!(it.run.kind, RunKind::Builtin)) {
+            let declared = ops.commands.values().filter(|it| !matches!(it.run.kind, RunKind::Builtin));
+            let ways = declared.flat_map(|command| [Some(Arc::clone(command)), command.dry_form()]).flatten();
+            for command in ways {
+                let command = &command;
                 let rooms: Vec<_> =
                     ops.rooms.values().filter(|room| is_for(room, command, team.as_deref())).collect();
                 for invocation in samples(command, &somebody) {
@@ -56,7 +62,7 @@ impl Rules {
                         };
                         let subject = invocation.subject.clone();
                         let least = found
-                            .entry((who.clone(), command.name.clone(), subject))
+                            .entry((who.clone(), command.typed(), subject))
                             .or_insert_with(|| needs.clone());
                         if needs.weight() < least.weight() {
                             *least = needs;

@@ -106,6 +106,8 @@ impl Rules {
         if circumstances {
             member(text, "confirmed");
             push(text, &question.confirmed);
+            member(text, "dry");
+            push(text, &question.action.is_dry());
         }
         if let Some(OfRequest { command, requester }) = of_request {
             member(text, "effect");

@@ -163,6 +163,7 @@ static RELOADING: LazyLock<Invocation> = LazyLock::new(|| Invocation {
     arguments: BTreeMap::new(),
     subject: None,
     filters: Vec::new(),
+    dry: false,
 });
 
 impl Case<'_> {

@@ -165,6 +165,16 @@ impl<'a> Action<'a> {
         }
     }
 
+    /// Whether it is about a dry run.
+    pub(super) const fn is_dry(&self) -> bool {
+        match self {
+            Self::Run(of) | Self::Approve { of, .. } | Self::Deny { of, .. } | Self::Cancel { of, .. } => {
+                of.dry
+            }
+            Self::ReadAudit | Self::ReadOutput { .. } => false,
+        }
+    }
+
     /// Whether time, approvals and a confirmation can change the answer.
     ///
     /// Who may see what was printed is decided once for everybody there: no circumstance changes it.
@@ -303,6 +313,7 @@ impl Rules {
             member("time", &|| time(at, seen))?;
             member("approvals", &|| self.approvals(question))?;
             member("confirmed", &|| Ok(RestrictedExpression::new_bool(question.confirmed)))?;
+            member("dry", &|| Ok(RestrictedExpression::new_bool(question.action.is_dry())))?;
         }
         if let Some(arguments) = question.action.arguments() {
             let bound = || arguments.iter().map(|(name, value)| (name.clone(), argument(value)));

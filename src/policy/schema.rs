@@ -43,7 +43,7 @@ type Time = {
 ";
 
 /// What every decision but that on output knows beside what it is about.
-const CIRCUMSTANCES: &str = "\"time\": Time, \"approvals\": Approvals, \"confirmed\": Bool";
+const CIRCUMSTANCES: &str = "\"time\": Time, \"approvals\": Approvals, \"confirmed\": Bool, \"dry\": Bool";
 /// What is known of the request that somebody wants to do something about.
 const OF_REQUEST: &str = "\"command\": String, \"effect\": String, \"requester\": User";
 
@@ -128,7 +128,7 @@ fn action(text: &mut String, command: &Command) {
         );
     }
     text.push_str(
-        "    },\n    \"room\": Room,\n    \"time\": Time,\n    \"approvals\": Approvals,\n    \"confirmed\": Bool,\n  }\n};\n",
+        "    },\n    \"room\": Room,\n    \"time\": Time,\n    \"approvals\": Approvals,\n    \"confirmed\": Bool,\n    \"dry\": Bool,\n  }\n};\n",
     );
 }
 

@@ -30,6 +30,8 @@ impl Storage {
             -- A look at the whole past would take longer the longer it is.
             WHERE number > (SELECT coalesce(max(number), 0) - 100000 FROM requests)
               AND attempt IS NOT NULL AND subject IS NOT NULL AND command IS NOT NULL AND received_at >= $1
+              -- A dry run does nothing to anything.
+              AND NOT coalesce((convert_from(invocation, 'UTF8')::json ->> 'dry')::boolean, false)
             GROUP BY 1, 2, 3
             ORDER BY 1 DESC, 2, 3
             "#,

@@ -13,7 +13,7 @@ use super::{
     requests::{RequestColumns, read_request},
     sheaf::Sheaf,
 };
-use crate::model::{AttemptId, BootId, Event, SignedDuration, Timestamp};
+use crate::model::{AttemptId, BootId, Event, ServerStarted, ServerStopped, SignedDuration, Timestamp};
 
 /// A boot whose counter stands still for so long, while the database answers, is dead.
 const SILENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -115,11 +115,11 @@ impl Storage {
         .rows_affected();
         if entered == 1 {
             let mut sheaf = Sheaf::default();
-            let event = Event::ServerStarted {
+            let event = Event::ServerStarted(ServerStarted {
                 instance: self.instance().to_owned(),
                 boot: self.boot(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-            };
+            });
             sheaf.append(None, None, event);
             sheaf.write(self, &mut tx, now, None).await?;
         }
@@ -236,7 +236,10 @@ impl Storage {
         .rows_affected();
         if left == 1 {
             let mut sheaf = Sheaf::default();
-            let event = Event::ServerStopped { instance: self.instance().to_owned(), boot: self.boot() };
+            let event = Event::ServerStopped(ServerStopped {
+                instance: self.instance().to_owned(),
+                boot: self.boot(),
+            });
             sheaf.append(None, None, event);
             sheaf.write(self, &mut tx, now, None).await?;
         }

@@ -203,6 +203,7 @@ impl Work {
         let event = Event::CommandPermitted {
             command: invocation.command.clone(),
             subject: invocation.subject.clone(),
+            dry: invocation.dry,
             invocation: self.content(number, ContentKind::Invocation, &json),
             inputs: self.content(number, ContentKind::Inputs, permit.inputs().as_str().as_bytes()),
             policies: permit.policies().to_vec(),
@@ -223,7 +224,9 @@ impl Work {
         command: Arc<Command>,
         invocation: Invocation,
     ) -> Result<Start, Error> {
-        if !permit.is_for(&invocation) || invocation.command != command.name {
+        if !permit.is_for(&invocation)
+            || (&invocation.command, invocation.dry) != (&command.name, command.is_dry)
+        {
             return Err(Error::ForeignPermit { number });
         }
         let attempt = AttemptId(self.storage.inner.random.uuid());

@@ -22,6 +22,7 @@ mod demo;
 mod docs;
 mod doctor;
 mod doors;
+mod dry;
 mod elevation;
 mod emergency;
 mod erase;

@@ -79,8 +79,13 @@ fn declared(
                 "Keep one of them.",
             );
         }
-        let method = endpoint.listing.as_ref().and_then(|listing| listing.methods.get(&run.method));
+        let listed = |name: &str| endpoint.listing.as_ref().and_then(|listing| listing.methods.get(name));
+        let method = listed(&run.method);
         fill(run, endpoint, method);
+        // What a dry run calls goes on being said by itself as well.
+        if let Some(RunKind::ChatopsRpc(dry)) = command.dry.as_mut().map(|dry| &mut dry.kind) {
+            fill(dry, endpoint, listed(&dry.method));
+        }
         if let Some(Err(why)) = method.map(ListedMethod::spoken) {
             left_out.insert(run.method.clone(), format!("{why}. `{}` works", command.name));
         }
@@ -168,6 +173,8 @@ fn command(endpoint: &Endpoint, name: &str, method: &ListedMethod) -> Result<Com
         private: false,
         records: false,
         schedule: None,
+        dry: None,
+        is_dry: false,
         run: Run {
             kind: RunKind::ChatopsRpc(Box::new(run)),
             timeout: endpoint.timeout,

@@ -24,11 +24,15 @@ pub(super) fn of_commands(everything: &mut Everything, references: &References, 
                 problems.add(&host.place, format!("no host is called \"{one}\""), mend);
             }
             let declared = everything.hosts.get(&one).cloned();
-            if let Some(command) = everything.commands.get_mut(name)
-                && let RunKind::Ssh(ssh) = &mut command.run.kind
-                && let Some(declared) = declared
-            {
-                ssh.declared.insert(one, declared);
+            let (Some(command), Some(declared)) = (everything.commands.get_mut(name), declared) else {
+                continue;
+            };
+            for run in std::iter::once(&mut command.run).chain(&mut command.dry) {
+                if let RunKind::Ssh(ssh) = &mut run.kind
+                    && ssh.hosts.contains(&host.value)
+                {
+                    ssh.declared.insert(one.clone(), declared.clone());
+                }
             }
         }
     }

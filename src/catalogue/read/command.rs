@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use ruma::OwnedUserId;
 
 use super::{
-    References, Source, arguments, confined::confined, credentials::credentials, endpoint, http,
+    References, Source, arguments, confined::confined, credentials::credentials, dry, endpoint, http,
     section::Section, ssh,
 };
 use crate::catalogue::{
@@ -84,23 +84,8 @@ pub(in crate::catalogue) fn command(
             "Add [run] with executor = \"process\" and program = \"/absolute/path\".",
         );
     }
-    let run = file.section("run", "[run]").and_then(|mut run| {
-        match run.text("executor").as_ref().map(|executor| executor.value.as_str()) {
-            Some("http") => {
-                let http = http::http(&mut run, &templates, references);
-                read_rest(run, &templates, http.map(|http| RunKind::Http(Box::new(http))))
-            }
-            Some("ssh") => {
-                let ssh = ssh::ssh(key, &mut run, &templates, references);
-                read_rest(run, &templates, ssh.map(|ssh| RunKind::Ssh(Box::new(ssh))))
-            }
-            Some("chatops_rpc") => {
-                let rpc = endpoint::rpc(key, &mut run, &templates, references);
-                read_rest(run, &templates, rpc.map(|rpc| RunKind::ChatopsRpc(Box::new(rpc))))
-            }
-            _ => read_run(run, &templates, references),
-        }
-    });
+    let run = file.section("run", "[run]").and_then(|run| read_any(key, run, &templates, references));
+    let dry = dry::dry(key, &mut file, run.as_ref(), &templates, references);
     let schedule = file.section("schedule", "[schedule]").and_then(|section| schedule(key, section));
     file.finish();
 
@@ -127,7 +112,33 @@ pub(in crate::catalogue) fn command(
         records,
         schedule,
         run: run?,
+        dry,
+        is_dry: false,
     })
+}
+
+/// Reads how a command is run, by whichever executor.
+pub(super) fn read_any(
+    key: &str,
+    mut run: Section<'_>,
+    templates: &Templates<'_>,
+    references: &mut References,
+) -> Option<Run> {
+    match run.text("executor").as_ref().map(|executor| executor.value.as_str()) {
+        Some("http") => {
+            let http = http::http(&mut run, templates, references);
+            read_rest(run, templates, http.map(|http| RunKind::Http(Box::new(http))))
+        }
+        Some("ssh") => {
+            let ssh = ssh::ssh(key, &mut run, templates, references);
+            read_rest(run, templates, ssh.map(|ssh| RunKind::Ssh(Box::new(ssh))))
+        }
+        Some("chatops_rpc") => {
+            let rpc = endpoint::rpc(key, &mut run, templates, references);
+            read_rest(run, templates, rpc.map(|rpc| RunKind::ChatopsRpc(Box::new(rpc))))
+        }
+        _ => read_run(run, templates, references),
+    }
 }
 
 /// `[schedule]`. Whether room, person and line are what they should be is known when the whole folder is read.

@@ -8,6 +8,7 @@ mod command;
 mod confined;
 mod credentials;
 mod doors;
+mod dry;
 mod endpoint;
 mod host;
 mod http;

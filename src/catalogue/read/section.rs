@@ -365,6 +365,27 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// This table over another: its own keys, and those of the other that it has not and that `inherits` names.
+    pub(in crate::catalogue) fn over(&self, other: &Self, inherits: impl Fn(&str) -> bool) -> DeTable<'a> {
+        let mut table = self.table.clone();
+        for (key, value) in other.table {
+            let name = key.get_ref().as_ref();
+            if !table.contains_key(name) && inherits(name) {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+        table
+    }
+
+    /// A table that was put together, as a section in the place of this one.
+    pub(in crate::catalogue) fn made_of<'b>(&self, table: &'b DeTable<'b>) -> Section<'b>
+    where
+        'a: 'b,
+    {
+        let Self { source, problems, title, .. } = *self;
+        Section { source, problems, table, title, place: self.place.clone(), asked: Vec::new() }
+    }
+
     fn inner(&self, table: &'a DeTable<'a>, title: &'static str, place: Place) -> Self {
         Self { source: self.source, problems: self.problems, table, title, place, asked: Vec::new() }
     }

@@ -11,7 +11,7 @@ use nix::unistd;
 
 use super::{Patient, report::Report};
 use crate::{
-    catalogue::{Command, ProcessRun, RunKind, SecretSource},
+    catalogue::{Command, ProcessRun, Run, RunKind, SecretSource},
     executor::SSH,
     executor::{Executor, OWN_PROGRAM, Ran, Secrets},
     model::{AttemptId, Ending, Random, Sandbox, SystemRandom},
@@ -39,8 +39,11 @@ pub(super) async fn check(patient: &Patient, report: &mut Report) {
 fn check_commands(patient: &Patient, report: &mut Report) {
     let mut troubles: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
     for command in patient.ops.commands.values() {
-        for trouble in troubles_of(command) {
-            troubles.entry(trouble).or_default().push(&command.name);
+        for trouble in command.runs().flat_map(troubles_of) {
+            let commands = troubles.entry(trouble).or_default();
+            if commands.last() != Some(&&*command.name) {
+                commands.push(&command.name);
+            }
         }
     }
     for ((what, mend), commands) in troubles {
@@ -48,14 +51,14 @@ fn check_commands(patient: &Patient, report: &mut Report) {
     }
 }
 
-/// What is wrong with a command, and the mend.
-fn troubles_of(command: &Command) -> Vec<(String, &'static str)> {
-    if let RunKind::Ssh(_) = &command.run.kind
+/// What is wrong with a way in which a command is run, and the mend.
+fn troubles_of(run: &Run) -> Vec<(String, &'static str)> {
+    if let RunKind::Ssh(_) = &run.kind
         && !Path::new(SSH).exists()
     {
         return vec![(format!("`{SSH}` is not there"), "Install OpenSSH's client (Debian: openssh-client).")];
     }
-    let RunKind::Process(process) = &command.run.kind else { return Vec::new() };
+    let RunKind::Process(process) = &run.kind else { return Vec::new() };
     let ProcessRun { program, folder, user, .. } = &**process;
     let mut troubles = Vec::new();
     let shown = program.display();
@@ -257,8 +260,9 @@ async fn check_start(patient: &Patient, folder: &Path, report: &mut Report) {
 
 /// A child starts in a sandbox as tight as can be. What cannot be had is a failure where some command asks for it.
 async fn check_sandbox(patient: &Patient, folder: &Path, report: &mut Report) {
-    let is_shut_in =
-        |command: &Command| matches!(command.run.kind.sandbox(), Some(Sandbox::Bubblewrap { .. }));
+    let is_shut_in = |command: &Command| {
+        command.runs().any(|run| matches!(run.kind.sandbox(), Some(Sandbox::Bubblewrap { .. })))
+    };
     let asked = patient.ops.commands.values().filter(|it| is_shut_in(it)).count();
     let ran = probe(patient, folder, Sandbox::default()).await;
     let trouble = match ran.outcome.ending {

@@ -33,7 +33,7 @@ fn a_permitted_line_shows_what_is_understood_who_permits_it_and_what_would_run()
     has(
         &text,
         &[
-            "Understood  deploy --app web --dry-run false --env staging --version v1.4.2",
+            "Understood  deploy --app web --env staging --version v1.4.2",
             "  app             web (choice)",
             "  version         v1.4.2 (text)",
             "  effect          change",

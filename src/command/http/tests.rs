@@ -44,6 +44,7 @@ fn given(text: &str, who: &str) -> Invocation {
         arguments: arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         subject: None,
         filters: Vec::new(),
+        dry: false,
     }
 }
 

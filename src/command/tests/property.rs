@@ -16,6 +16,8 @@ fn near() -> impl Strategy<Value = String> {
         Just("scale".to_owned()),
         Just("note".to_owned()),
         Just("ship".to_owned()),
+        Just("dry".to_owned()),
+        Just("dry deploy".to_owned()),
         Just("restart".to_owned()),
         Just("web".to_owned()),
         Just("staging".to_owned()),

@@ -36,7 +36,7 @@ pub async fn of(house: &House, number: RequestNumber, state: State) -> Result<St
     let request = house.storage.request(number).await?;
     let in_force = house.current.get();
     let name = request.as_ref().and_then(|request| request.invocation.as_ref());
-    let command = name.and_then(|invocation| in_force.ops.commands.get(&invocation.command).cloned());
+    let command = name.and_then(|invocation| in_force.ops.command_of(invocation));
     let filters: &[Filter] = name.map_or(&[], |invocation| &invocation.filters);
     let kept = last(ContentKind::Output).map(|content| content.bytes.clone()).unwrap_or_default();
     Ok(match (finished, command) {

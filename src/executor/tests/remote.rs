@@ -56,7 +56,7 @@ fn remote(command: &crate::catalogue::Command, words: &[&str]) -> Remote {
     let names = ["one", "two"].into_iter().zip(words);
     let arguments = names.map(|(name, word)| (name.to_owned(), Value::Text((*word).to_owned()))).collect();
     let invocation =
-        Invocation { command: "there".to_owned(), arguments, subject: None, filters: Vec::new() };
+        Invocation { command: "there".to_owned(), arguments, subject: None, filters: Vec::new(), dry: false };
     let attempt = AttemptId(crate::model::Random::uuid(&crate::model::SystemRandom));
     Remote::of(attempt, RequestNumber(482), command, &invocation).expect("of this kind")
 }

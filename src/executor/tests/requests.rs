@@ -130,7 +130,8 @@ fn command(fields: &str) -> Arc<crate::catalogue::Command> {
 fn asked(fields: &str, text: &str) -> Request {
     let command = command(fields);
     let arguments = BTreeMap::from([("text".to_owned(), Value::Text(text.to_owned()))]);
-    let invocation = Invocation { command: "ci".to_owned(), arguments, subject: None, filters: Vec::new() };
+    let invocation =
+        Invocation { command: "ci".to_owned(), arguments, subject: None, filters: Vec::new(), dry: false };
     let attempt = AttemptId(crate::model::Random::uuid(&crate::model::SystemRandom));
     Request::of(attempt, RequestNumber(482), &command, &invocation).expect("a request")
 }

@@ -111,6 +111,7 @@ pub fn invocation(command: &str, arguments: &[(&str, Value)], subject: Option<&s
         arguments: arguments.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         subject: subject.map(str::to_owned),
         filters: Vec::new(),
+        dry: false,
     }
 }
 
@@ -241,6 +242,8 @@ fn command(name: &str, effect: Effect, subject: Option<&str>, arguments: Vec<Arg
         private: false,
         records: false,
         schedule: None,
+        dry: None,
+        is_dry: false,
         run: Run {
             kind: RunKind::Process(Box::new(ProcessRun {
                 program: PathBuf::from("/bin/true"),

@@ -81,6 +81,7 @@ fn invocation() -> impl Strategy<Value = Invocation> {
             subject: subject.map(str::to_owned),
             arguments,
             filters: Vec::new(),
+            dry: false,
         },
     );
     let one_off = (understood(), value(), any::<prop::sample::Index>()).prop_map(|(mut of, value, at)| {

@@ -165,7 +165,8 @@ fn row(sight: &dyn Sight, found: &Found, entries: &[Recorded]) -> Row {
     let what = match (&found.command, found.request) {
         (Some(command), Some(_)) => {
             let subject = found.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
-            vec![Span::code(format!("{command}{subject}"))]
+            let dry = if audit::is_dry(entries) { "dry " } else { "" };
+            vec![Span::code(format!("{dry}{command}{subject}"))]
         }
         (None, Some(_)) => vec![Span::text("could not be understood")],
         _ => audit::summary(found, entries),

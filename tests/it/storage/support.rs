@@ -235,6 +235,7 @@ pub fn invocation(command: &str, app: &str) -> Invocation {
         arguments: BTreeMap::from([("app".to_owned(), Value::Text(app.to_owned()))]),
         subject: None,
         filters: Vec::new(),
+        dry: false,
     }
 }
 

@@ -89,6 +89,7 @@ async fn a_refusal_is_a_state_and_an_entry_in_one_commit() {
         why: "rules".into(),
         command: None,
         subject: None,
+        dry: false,
         invocation: None,
         inputs: None,
         reason,
