@@ -302,9 +302,17 @@ impl Address {
     pub fn end_mark(&self, number: RequestNumber, mark: StateMark) -> Vec<OutboxDraft> {
         let Some(mut end) = self.mark(number, mark) else { return Vec::new() };
         end.request = Some(number);
-        let step = format!("request/{number}/unmark");
-        let content = render::redaction_of(&Self::mark_step(number, StateMark::Running), &step);
-        vec![end, self.draft(step, Some(number), REDACTION, content, None)]
+        vec![end, self.unmark(number, StateMark::Running)]
+    }
+
+    /// What takes a mark off its command again, once that mark was sent.
+    pub fn unmark(&self, number: RequestNumber, mark: StateMark) -> OutboxDraft {
+        let step = match mark {
+            StateMark::Running => format!("request/{number}/unmark"),
+            other => format!("request/{number}/unmark/{other:?}"),
+        };
+        let content = render::redaction_of(&Self::mark_step(number, mark), &step);
+        self.draft(step, Some(number), REDACTION, content, None)
     }
 
     /// The step key of a mark.

@@ -82,6 +82,7 @@ async fn cancel_before_start(
     let event = Event::CommandCancelled { by: word.by.to_owned() };
     work.transition(request.number, request.state, State::Cancelled, event).await?;
     let message = said::cancelled(word.by, request.number);
+    asked.house.waits_no_longer(work, &asked.address, request.number).await?;
     work.send(asked.address.answer(request.number, State::Cancelled, &message, Loudness::Notice));
     ended("cancelled");
     Ok(())

@@ -29,6 +29,7 @@ mod live;
 pub mod local;
 mod login;
 mod long;
+mod marks;
 mod may;
 mod outcome;
 mod pipeline;

@@ -345,6 +345,9 @@ impl Asked<'_> {
             elevated,
         };
         work.transition(number, from, State::Refused, event).await?;
+        if from != State::Received {
+            self.house.waits_no_longer(work, &self.address, number).await?;
+        }
         if let Some(answer) = no.answer {
             let answer = if decided { self.says_elevation(answer) } else { answer };
             work.send(self.address.answer(number, State::Refused, &answer, Loudness::Notice));

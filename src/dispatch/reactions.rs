@@ -167,6 +167,7 @@ async fn later(work: &mut Work, row: &InboxRow) -> Result<(), Error> {
 
 /// The request of a message that was edited or removed while it waited is dropped.
 pub async fn message_changed(
+    house: &House,
     work: &mut Work,
     place: &Place<'_>,
     incoming: &Incoming,
@@ -187,6 +188,7 @@ pub async fn message_changed(
     } else {
         super::speech::cancelled_before_start(&incoming.sender, request.number)
     };
+    house.waits_no_longer(work, &address, request.number).await?;
     work.send(address.answer(request.number, State::Cancelled, &message, Loudness::Notice));
     metrics::counter!("quarterdeck_requests_total", "state" => "cancelled").increment(1);
     Ok(true)

@@ -62,7 +62,7 @@ pub async fn process(
         }
         Kind::Edit { target, text } => {
             let place = Place { in_force: &in_force, room, standing, row };
-            edited(&mut work, &place, &incoming, &target, &text).await?;
+            edited(house, &mut work, &place, &incoming, &target, &text).await?;
         }
         Kind::Redaction { target } => {
             let place = Place { in_force: &in_force, room, standing, row };
@@ -170,6 +170,7 @@ fn invited(house: &Arc<House>, room: OwnedRoomId, by: OwnedUserId) {
 }
 
 async fn edited(
+    house: &Arc<House>,
     work: &mut Work,
     place: &Place<'_>,
     incoming: &Incoming,
@@ -186,7 +187,7 @@ async fn edited(
     let event = Event::MessageEdited { event_id: target.clone(), by: by.clone(), text };
     work.append(Some(request.number), Some(room), event);
     // What people would approve is not what they read there.
-    if reactions::message_changed(work, place, incoming, &request, true).await? {
+    if reactions::message_changed(house, work, place, incoming, &request, true).await? {
         return Ok(());
     }
     note(work, place.room, &request, &incoming.event_id, true);
@@ -207,7 +208,9 @@ async fn redacted(
     let Some(request) = work.request_by_event(room, target).await? else { return Ok(()) };
     let event = Event::MessageRedacted { event_id: target.clone(), by: by.clone() };
     work.append(Some(request.number), Some(room), event);
-    if counts(&request.sender) && reactions::message_changed(work, place, incoming, &request, false).await? {
+    if counts(&request.sender)
+        && reactions::message_changed(house, work, place, incoming, &request, false).await?
+    {
         return Ok(());
     }
     note(work, place.room, &request, &incoming.event_id, false);

@@ -91,6 +91,7 @@ pub async fn unprocessable(house: &Arc<House>, mut work: Work, request: Request)
     work.transition(number, State::Queued, State::Refused, event).await?;
     if work.standing(&request.room, &request.sender).await?.is_some() {
         let address = Address::of_request(&request, Answers::Thread);
+        house.waits_no_longer(&mut work, &address, number).await?;
         work.send(address.answer(number, State::Refused, &speech::unprocessable(), Loudness::Notice));
     }
     metrics::counter!("quarterdeck_requests_total", "state" => "unprocessable").increment(1);
@@ -196,6 +197,7 @@ pub async fn start_queued(house: &Arc<House>, mut work: Work, request: Request) 
     let asked_for = invocation.clone();
     match work.start(permit, request.number, Arc::clone(&command), invocation).await? {
         Start::Pending(pending) => {
+            house.waits_no_longer(&mut work, &asked.address, request.number).await?;
             emergency::announce(&asked, &mut work, &command, &asked_for).await?;
             commit_and_run(house, work, pending, about).await
         }

@@ -93,6 +93,7 @@ async fn expire(asked: &Asked<'_>, work: &mut Work, from: State, waiting: &Waiti
     let event = Event::CommandExpired { until: waiting.until };
     work.transition(asked.number, from, State::Expired, event).await?;
     let message = said::expired(asked.number, from, waiting.until, work.now());
+    asked.house.waits_no_longer(work, &asked.address, asked.number).await?;
     // Its requester waits for this.
     work.send(asked.address.answer(asked.number, State::Expired, &message, Loudness::Text));
     metrics::counter!("quarterdeck_requests_total", "state" => "expired").increment(1);

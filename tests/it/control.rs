@@ -34,6 +34,49 @@ async fn what_waits_for_a_lock_is_told_its_place_and_ps_shows_all_of_it() {
     assert_eq!(world.ask("!ps").await.body, "Nothing runs here, and nothing waits.");
 }
 
+/// The marks that stand on a command, as its requester sees them.
+fn marks(seen: &[serde_json::Value], command: &str) -> Vec<String> {
+    let is_gone = |mark: &serde_json::Value| {
+        !mark["unsigned"]["redacted_because"].is_null()
+            || seen.iter().any(|event| {
+                event["type"] == "m.room.redaction"
+                    && [&event["redacts"], &event["content"]["redacts"]].contains(&&mark["event_id"])
+            })
+    };
+    let on_it = |mark: &&serde_json::Value| mark["content"]["m.relates_to"]["event_id"] == command;
+    let there = seen.iter().filter(|event| event["type"] == "m.reaction").filter(on_it);
+    there
+        .filter(|mark| !is_gone(mark))
+        .map(|mark| mark["content"]["m.relates_to"]["key"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_mark_of_what_waits_goes_when_it_starts_and_when_it_never_will() {
+    let world = World::start().await;
+    let first = world.alice.say(&world.room, "!slow 60 first").await;
+    world.started("first begins").await;
+    let running = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    let second = world.alice.say(&world.room, "!slow 0 second").await;
+    let third = world.alice.say(&world.room, "!slow 0 third").await;
+    for waiting in [&second, &third] {
+        let marked = |seen: &[serde_json::Value]| {
+            (marks(seen, waiting) == ["⏸\u{fe0f}"] || marks(seen, waiting) == ["⏸"]).then_some(())
+        };
+        world.alice.until("the mark that it waits", marked).await;
+    }
+    // One is dropped, the other starts in its turn: the mark goes off both.
+    let number = world.count("SELECT max(number) FROM requests").await;
+    world.ask(&format!("!cancel {number}")).await;
+    world.ask(&format!("!cancel {running}")).await;
+    assert_eq!(world.alice.outcome(&world.bot(), &second).await.state, "succeeded");
+    assert_eq!(world.alice.outcome(&world.bot(), &third).await.state, "cancelled");
+    for waited in [&second, &third] {
+        world.alice.until("no mark that it waits", |seen| marks(seen, waited).is_empty().then_some(())).await;
+    }
+    assert_eq!(world.alice.outcome(&world.bot(), &first).await.state, "cancelled");
+}
+
 #[tokio::test]
 async fn ps_speaks_to_nobody_of_what_they_could_never_run() {
     let world = World::changed(|ops| {
