@@ -300,6 +300,12 @@ impl Command {
         Some(Arc::new(Self { run, effect, tags, is_dry, dry: None, schedule: None, ..self.clone() }))
     }
 
+    /// The argument that is a command's line itself, with its quotes: the last one of a built-in such as `!every`.
+    pub fn line_argument(&self) -> Option<&Argument> {
+        let last = self.arguments.last().filter(|last| last.rest && last.name == "line");
+        last.filter(|_| matches!(self.run.kind, RunKind::Builtin))
+    }
+
     /// All the ways in which it can be run: as it is, and dry.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
         std::iter::once(&self.run).chain(&self.dry)

@@ -16,9 +16,14 @@ pub type Listings = BTreeMap<String, Listing>;
 
 /// The most methods that an endpoint may list.
 const MOST_METHODS: usize = 500;
-/// The longest regular expression of a method, in bytes, and the largest automaton that is made of one.
+/// The most parameters that a method may take.
+const MOST_PARAMS: usize = 64;
+/// The longest regular expression of a method, in bytes, and the largest automaton that is made of one, and kept of it
+/// while it is matched: an endpoint with as many methods as may be takes no more than 256 MiB.
 const LONGEST_REGEX: usize = 4_000;
-const LARGEST_REGEX: usize = 1 << 20;
+const LARGEST_REGEX: usize = 256 << 10;
+/// The longest help or response to errors, in characters. What is beyond is left out.
+const LONGEST_TEXT: usize = 4_000;
 
 /// A service whose methods are commands.
 #[derive(Debug, Clone)]
@@ -147,6 +152,9 @@ impl ListedMethod {
                 .ok_or("has a parameter whose name is more than letters, digits, - and _")?,
             _ => return Err("has params that are no list".to_owned()),
         };
+        if params.len() > MOST_PARAMS {
+            return Err(format!("has more than {MOST_PARAMS} parameters"));
+        }
         Ok(Self {
             regex: text(json, "regex")?.unwrap_or_default(),
             path: text(json, "path")?.unwrap_or_default(),
@@ -167,8 +175,10 @@ impl ListedMethod {
         if self.regex.len() > LONGEST_REGEX {
             return Err(format!("its regex is longer than {LONGEST_REGEX} bytes"));
         }
-        let build =
-            |source: &str| RegexBuilder::new(source).case_insensitive(true).size_limit(LARGEST_REGEX).build();
+        let build = |source: &str| {
+            let mut regex = RegexBuilder::new(source);
+            regex.case_insensitive(true).size_limit(LARGEST_REGEX).dfa_size_limit(LARGEST_REGEX).build()
+        };
         // As it stands first: `a)|(b` is one only between our own brackets.
         build(&self.regex).and_then(|_| build(&format!("^(?:{})$", self.regex))).map_err(|error| {
             let error = error.to_string();
@@ -210,7 +220,8 @@ impl ListedMethod {
 fn text(json: &Value, key: &str) -> Result<Option<String>, String> {
     match &json[key] {
         Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text.clone())),
+        Value::String(text) if key == "regex" || key == "path" => Ok(Some(text.clone())),
+        Value::String(text) => Ok(Some(text.chars().take(LONGEST_TEXT).collect())),
         _ => Err(format!("has a {key} that is no text")),
     }
 }

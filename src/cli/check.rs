@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCod
 use super::{archiving, folder};
 use crate::{
     catalogue::{Command, Mistake, Ops, RunKind},
-    executor::find_bubblewrap,
+    executor::sandbox_in_force,
     model::Sandbox,
     policy::{ANYBODY, Rehearsal, Rules, Survivor},
 };
@@ -87,12 +87,12 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
         let what = format!("without a sandbox, with all that Quarterdeck's user may: {}", open.join(", "));
         notes.push(note("commands".to_owned(), what, ""));
     }
-    if let (false, Err(why)) = (with(true).is_empty(), find_bubblewrap()) {
-        notes.push(note(
-            "commands".to_owned(),
-            format!("no sandboxed command can start on this host: {why}"),
-            "",
-        ));
+    if !with(true).is_empty() {
+        let what = match sandbox_in_force() {
+            Ok(words) => format!("the sandbox of the others is in force on this host: {words}"),
+            Err(why) => format!("no sandboxed command can start on this host: {why}"),
+        };
+        notes.push(note("commands".to_owned(), what, ""));
     }
     let logs_in = |policy: &&crate::catalogue::PolicyFile| policy.text.contains("Action::\"login\"");
     if ops.settings.web_url.is_none()

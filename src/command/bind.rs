@@ -8,7 +8,7 @@ use crate::{
         Argument, ArgumentType, Command, Known, Ops, RunKind, boolean, is_subject, nearest, one_of,
         template::{Piece, pieces},
     },
-    model::{Invocation, Value},
+    model::{Invocation, Value, quoted},
 };
 
 /// The texts of arguments, by name.
@@ -64,6 +64,12 @@ pub(super) fn sort(command: &Command, words: &[String], context: Context<'_>) ->
             set(command, argument, value, &mut sorted)?;
             continue;
         }
+        // From its first word on a line is that of another command, whatever options stand in it.
+        if begins_the_line(command, &sorted) && !names_an_argument(command, word) {
+            sorted.positional.push(word.clone());
+            sorted.positional.extend(words.by_ref().cloned());
+            break;
+        }
         let short = word.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
         if short && !in_rest(command, &sorted) {
             return Err(unknown(command, word, &word[1..]));
@@ -88,6 +94,35 @@ pub(super) fn sort(command: &Command, words: &[String], context: Context<'_>) ->
         sorted.positional.push(word.clone());
     }
     Ok(sorted)
+}
+
+/// Whether the next word by position is the first one of a command's line.
+fn begins_the_line(command: &Command, sorted: &Sorted) -> bool {
+    let Some(line) = command.line_argument() else { return false };
+    let before =
+        command.arguments.iter().filter(|it| !it.rest && !sorted.named.contains_key(&it.name)).count();
+    !sorted.named.contains_key(&line.name) && sorted.positional.len() == before
+}
+
+/// Whether a word is one of the command's own arguments with its value: `at=09:00`.
+fn names_an_argument(command: &Command, word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| find(command, name).is_some())
+}
+
+/// The words of an argument that takes the rest, as its text: joined by spaces, and those of a command's line quoted
+/// again, so that they are read as they were typed.
+pub(super) fn rest_of(command: &Command, words: &[String], prefix: &str) -> Option<String> {
+    let (first, others) = words.split_first()?;
+    if command.line_argument().is_none() {
+        return Some(words.join(" "));
+    }
+    let first = first.strip_prefix(prefix).unwrap_or(first);
+    // A line in quotes as a whole: no command's name holds a space.
+    if others.is_empty() && first.contains(char::is_whitespace) {
+        return Some(first.to_owned());
+    }
+    let words = std::iter::once(first).chain(others.iter().map(String::as_str));
+    Some(words.map(quoted).collect::<Vec<_>>().join(" "))
 }
 
 /// Whether the words from here on belong to an argument that takes the rest of the line.
@@ -133,9 +168,8 @@ pub(super) fn place(command: &Command, sorted: Sorted, context: Context<'_>) -> 
     for argument in open {
         if argument.rest {
             let rest: Vec<String> = words.by_ref().collect();
-            if !rest.is_empty() {
-                named.insert(argument.name.clone(), rest.join(" "));
-            }
+            let text = rest_of(command, &rest, &context.ops.settings.prefix);
+            named.extend(text.map(|text| (argument.name.clone(), text)));
         } else if let Some(word) = words.next() {
             named.insert(argument.name.clone(), word);
         }

@@ -65,7 +65,7 @@ fn texts_of(command: &Command, line: &str, context: Context<'_>) -> Option<Texts
         command.arguments.iter().filter(|argument| !texts.contains_key(&argument.name)).collect();
     for argument in open {
         let word = if argument.rest {
-            Some(words.by_ref().collect::<Vec<_>>().join(" ")).filter(|rest| !rest.is_empty())
+            bind::rest_of(command, &words.by_ref().collect::<Vec<_>>(), &context.ops.settings.prefix)
         } else {
             words.next()
         };
@@ -126,10 +126,17 @@ fn write(command: &Command, texts: &Texts, by_name: Option<&str>) -> String {
             by_position = false;
             continue;
         };
-        let plain = !text.is_empty() && !text.starts_with('-') && !text.contains('=');
+        let is_line = command.line_argument().is_some_and(|line| line.name == argument.name);
+        let plain = if is_line {
+            keyboard::words(text).is_ok_and(|split| split.filters.is_empty() && !split.words.is_empty())
+        } else {
+            !text.is_empty() && !text.starts_with('-') && !text.contains('=')
+        };
         by_position &= plain && by_name != Some(argument.name.as_str());
         line.push(' ');
-        if by_position && argument.rest {
+        if by_position && is_line {
+            line.push_str(text);
+        } else if by_position && argument.rest {
             let words: Vec<_> = text.split(' ').map(quoted).collect();
             line.push_str(&words.join(" "));
         } else if by_position {

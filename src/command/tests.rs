@@ -14,6 +14,7 @@ use crate::{
 mod dry;
 mod endpoints;
 mod grammar;
+mod lines;
 mod messages;
 mod property;
 

@@ -10,6 +10,8 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use serde::{Deserialize, Serialize};
@@ -80,30 +82,56 @@ pub fn find_bubblewrap() -> Result<PathBuf, String> {
     })
 }
 
+/// The version of bubblewrap, asked once in this process's life: `0.8.0`.
+fn version(bubblewrap: &Path) -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let asked = Command::new(bubblewrap).arg("--version").env_clear().stdin(Stdio::null()).output();
+        let said =
+            asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        said.split_whitespace().nth(1).unwrap_or("unknown").to_owned()
+    })
+}
+
+/// Whether that version can bar what runs in it from making user namespaces of its own (since 0.8.0).
+fn bars_namespaces(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (major, minor) >= (0, 8)
+}
+
+/// What of the sandbox is in force on this host, in words: tried with a program that does nothing.
+///
+/// # Errors
+///
+/// Why no sandboxed program can start here, and the mend.
+pub fn in_force() -> Result<String, String> {
+    let program = find_bubblewrap()?;
+    let mut line = Line::surroundings(&program, false)?;
+    line.add(&["--remount-ro", "/", "--chdir", "/tmp"]);
+    let tried =
+        Command::new(&program).args(line.0).arg("/bin/true").env_clear().stdin(Stdio::null()).output();
+    let tried = tried.map_err(|error| format!("`{}` cannot be started: {error}", program.display()))?;
+    if !tried.status.success() {
+        return Err(why_not(&tried.stderr));
+    }
+    let version = version(&program);
+    let further = if bars_namespaces(version) {
+        "no further namespaces"
+    } else {
+        "further user namespaces NOT barred (that takes bubblewrap 0.8.0)"
+    };
+    Ok(format!(
+        "bubblewrap {version}: namespaces of its own, no network unless declared, a read-only system, a private /tmp, \
+         no capabilities, {further}; limits for each process (rlimits), none for a whole run (no cgroup)"
+    ))
+}
+
 /// What shuts a job in, with its out folder if it has one; `None` where its command says that nothing does.
 pub(super) fn wrapper(job: &Job, out: Option<&Path>) -> Result<Option<Wrapper>, String> {
     let Sandbox::Bubblewrap { network, writable, readable } = &job.sandbox else { return Ok(None) };
     let program = find_bubblewrap()?;
-    let mut line = Line(Vec::new());
-    line.add(&["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]);
-    if !network {
-        line.add(&["--unshare-net"]);
-    }
-    line.add(&["--cap-drop", "ALL", "--ro-bind", "/usr", "/usr"]);
-    for part in SYSTEM {
-        match fs::read_link(part) {
-            Ok(target) => line.add(&["--symlink", utf8(&target)?, part]),
-            Err(_) => line.add(&["--ro-bind-try", part, part]),
-        }
-    }
-    for name in ETC {
-        let path = format!("/etc/{name}");
-        line.add(&["--ro-bind-try", &path, &path]);
-    }
-    line.add(&[
-        "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", SHARED, "--tmpfs", "/dev/shm",
-    ]);
-    line.add(&["--remount-ro", "/dev", "--perms", "1777", "--size", TMP, "--tmpfs", "/tmp"]);
+    let mut line = Line::surroundings(&program, *network)?;
     // What lies deeper comes later, and so is what its own line says.
     let mut places: Vec<(&str, &str)> = readable.iter().map(|path| (path.as_str(), "--ro-bind")).collect();
     places.extend(writable.iter().map(|path| (path.as_str(), "--bind")));
@@ -149,6 +177,40 @@ pub(super) fn wrapper(job: &Job, out: Option<&Path>) -> Result<Option<Wrapper>, 
 struct Line(Vec<String>);
 
 impl Line {
+    /// What every sandbox is made of: its namespaces, the system, a `/proc`, `/dev` and `/tmp` of its own.
+    fn surroundings(bubblewrap: &Path, network: bool) -> Result<Self, String> {
+        let mut line = Self(Vec::new());
+        line.add(&[
+            "--unshare-user",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+        ]);
+        if bars_namespaces(version(bubblewrap)) {
+            line.add(&["--disable-userns"]);
+        }
+        if !network {
+            line.add(&["--unshare-net"]);
+        }
+        line.add(&["--cap-drop", "ALL", "--ro-bind", "/usr", "/usr"]);
+        for part in SYSTEM {
+            match fs::read_link(part) {
+                Ok(target) => line.add(&["--symlink", utf8(&target)?, part]),
+                Err(_) => line.add(&["--ro-bind-try", part, part]),
+            }
+        }
+        for name in ETC {
+            let path = format!("/etc/{name}");
+            line.add(&["--ro-bind-try", &path, &path]);
+        }
+        line.add(&[
+            "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", SHARED, "--tmpfs", "/dev/shm",
+        ]);
+        line.add(&["--remount-ro", "/dev", "--perms", "1777", "--size", TMP, "--tmpfs", "/tmp"]);
+        Ok(line)
+    }
+
     fn add(&mut self, words: &[&str]) {
         self.0.extend(words.iter().map(|&word| word.to_owned()));
     }
@@ -186,4 +248,26 @@ pub(super) fn why_not(printed: &[u8]) -> String {
          (`quarterdeck doctor` tries it), and that user must reach what the sandbox holds; or write sandbox = \"none\" \
          into its command's file"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_versions_that_know_how_are_asked_to_bar_further_namespaces() {
+        for (version, bars) in
+            [("0.8.0", true), ("0.11.0", true), ("1.0", true), ("0.4.1", false), ("unknown", false)]
+        {
+            assert_eq!(bars_namespaces(version), bars, "{version}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_force_here_is_told_with_the_version_that_shuts_in() {
+        let words = in_force().expect("bubblewrap starts on this host");
+        assert!(words.contains("namespaces of its own") && words.contains("no cgroup"), "{words}");
+        let version = version(&find_bubblewrap().expect("it is installed"));
+        assert!(version.starts_with(|c: char| c.is_ascii_digit()) && words.contains(version), "{words}");
+    }
 }

@@ -12,8 +12,8 @@ use nix::unistd;
 use super::{Patient, report::Report};
 use crate::{
     catalogue::{Command, ProcessRun, Run, RunKind, SecretSource},
-    executor::SSH,
     executor::{Executor, OWN_PROGRAM, Ran, Secrets},
+    executor::{SSH, sandbox_in_force},
     model::{AttemptId, Ending, Random, Sandbox, SystemRandom},
 };
 
@@ -267,8 +267,8 @@ async fn check_sandbox(patient: &Patient, folder: &Path, report: &mut Report) {
     let ran = probe(patient, folder, Sandbox::default()).await;
     let trouble = match ran.outcome.ending {
         Ending::Exited { status: 0 } => {
-            let words = "namespaces of its own, no network, a read-only system, a private /tmp, no privileges, limits by rlimits (no cgroup)";
-            return report.ok("sandbox", format!("bubblewrap works, in {} ms: {words}", ran.outcome.took_ms));
+            let words = sandbox_in_force().unwrap_or_else(|why| why);
+            return report.ok("sandbox", format!("bubblewrap works, in {} ms. {words}", ran.outcome.took_ms));
         }
         Ending::NotStarted { reason } => reason,
         other => format!("a child in a sandbox ended otherwise than it should: {other:?}"),

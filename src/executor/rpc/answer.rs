@@ -33,8 +33,19 @@ pub(super) fn read(status: StatusCode, body: &[u8]) -> Answered {
     let Ok(json) = serde_json::from_slice::<Value>(body) else {
         return Answered::Nonsense { text: text(), what: "and what it said is no JSON" };
     };
-    if let Some(message) = json["error"]["message"].as_str() {
-        return Answered::Error { code: json["error"]["code"].as_i64(), message: message.to_owned() };
+    // Whatever its shape: what tells of an error is no success.
+    if !json["error"].is_null() {
+        let message = json["error"]["message"].as_str().or_else(|| json["error"].as_str());
+        let message = message.unwrap_or("It does not say why.").to_owned();
+        return Answered::Error { code: json["error"]["code"].as_i64(), message };
+    }
+    // The protocol's own answers have neither; where they are there, JSON-RPC says what they must be: a call without an
+    // `id`, as ours is, has no answer with one.
+    if !json["jsonrpc"].is_null() && json["jsonrpc"] != "2.0" {
+        return Answered::Nonsense { text: text(), what: "and what it said is of another JSON-RPC than 2.0" };
+    }
+    if !json["id"].is_null() {
+        return Answered::Nonsense { text: text(), what: "and what it said is the answer to another call" };
     }
     if !status.is_success() {
         return Answered::Nonsense { text: text(), what: "without an error that says why" };
@@ -46,12 +57,25 @@ pub(super) fn read(status: StatusCode, body: &[u8]) -> Answered {
     };
     let mut lines = Vec::new();
     let adornment = |name: &str| json[name].as_str().map(one_line).filter(|text| !text.is_empty());
-    match (adornment("title"), adornment("title_link").filter(|link| is_link(link))) {
-        (Some(title), Some(link)) => lines.push(format!("{title}: {link}")),
-        (Some(one), None) | (None, Some(one)) => lines.push(one),
-        (None, None) => {}
+    let title = match (adornment("title"), adornment("title_link").filter(|link| is_link(link))) {
+        (Some(title), Some(link)) => Some(format!("{title}: {link}")),
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (None, None) => None,
+    };
+    let result = if result.is_empty() { "It returned nothing to show." } else { result };
+    // What other rooms show as a box with a coloured side has its lines set off by a bar.
+    let result = if json["attachment"] == true {
+        result.lines().map(|line| format!("│ {line}")).collect::<Vec<_>>().join("\n")
+    } else {
+        result.to_owned()
+    };
+    // Messages have no colours of their own: it stands before what it is to mark.
+    match (adornment("color").as_deref().and_then(square), title) {
+        (Some(square), Some(title)) => lines.extend([format!("{square} {title}"), result]),
+        (None, Some(title)) => lines.extend([title, result]),
+        (Some(square), None) => lines.push(format!("{square} {result}")),
+        (None, None) => lines.push(result),
     }
-    lines.push(if result.is_empty() { "It returned nothing to show.".to_owned() } else { result.to_owned() });
     lines.extend(adornment("image_url").filter(|link| is_link(link)).map(|link| format!("Image: {link}")));
     let buttons = json["buttons"].as_array().map(Vec::as_slice).unwrap_or_default();
     for button in buttons.iter().take(10) {
@@ -61,6 +85,33 @@ pub(super) fn read(status: StatusCode, body: &[u8]) -> Answered {
         }
     }
     Answered::Result(lines)
+}
+
+/// The sign that comes nearest to a colour in hexadecimal digits: `ddeeaa`, `#fff`.
+fn square(color: &str) -> Option<char> {
+    const SIGNS: [(char, [i32; 3]); 9] = [
+        ('🟥', [221, 46, 68]),
+        ('🟧', [244, 144, 12]),
+        ('🟨', [253, 203, 88]),
+        ('🟩', [92, 173, 90]),
+        ('🟦', [85, 172, 238]),
+        ('🟪', [150, 70, 190]),
+        ('🟫', [150, 90, 65]),
+        ('⬛', [30, 30, 30]),
+        ('⬜', [230, 231, 232]),
+    ];
+    let digits: Vec<i32> = color
+        .trim_start_matches('#')
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|digit| i32::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
+    let parts = match digits.as_slice() {
+        [red, green, blue] => [red * 17, green * 17, blue * 17],
+        [a, b, c, d, e, f] => [a * 16 + b, c * 16 + d, e * 16 + f],
+        _ => return None,
+    };
+    let apart = |of: &[i32; 3]| of.iter().zip(parts).map(|(one, other)| (one - other).pow(2)).sum::<i32>();
+    SIGNS.iter().min_by_key(|(_, of)| apart(of)).map(|(sign, _)| *sign)
 }
 
 fn one_line(text: &str) -> String {
@@ -84,7 +135,7 @@ mod tests {
         assert_eq!(of(200, r#"{"result":"pong\n"}"#), Answered::Result(vec!["pong".to_owned()]));
         let rich = r#"{"result":"unlocked","title":"web","title_link":"https://example.org/web","color":"ddeeaa",
             "image_url":"javascript:alert(1)","buttons":[{"label":"Lock\n it","command":".deploy lock web"}]}"#;
-        let lines = ["web: https://example.org/web", "unlocked", "Lock it: .deploy lock web"];
+        let lines = ["⬜ web: https://example.org/web", "unlocked", "Lock it: .deploy lock web"];
         assert_eq!(of(200, rich), Answered::Result(lines.map(str::to_owned).to_vec()));
         assert_eq!(
             of(200, r#"{"result":null}"#),
@@ -99,6 +150,54 @@ mod tests {
             let expected = Answered::Error { code: Some(-32602), message: "no such app".to_owned() };
             assert_eq!(error, expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_colour_is_the_nearest_sign_and_an_attachment_is_set_off() {
+        let answer = of(200, r##"{"result":"one\ntwo","color":"#cc0000","attachment":true}"##);
+        assert_eq!(answer, Answered::Result(vec!["🟥 │ one\n│ two".to_owned()]));
+        for (color, sign) in [
+            ("ff0000", '🟥'),
+            ("0f0", '🟩'),
+            ("#0000FF", '🟦'),
+            ("000", '⬛'),
+            ("ffff00", '🟨'),
+            ("800080", '🟪'),
+        ] {
+            assert_eq!(square(color), Some(sign), "{color}");
+        }
+        for color in ["", "#", "red", "ff00", "ffffffff", "ff 00 00", "-ff000"] {
+            assert_eq!(square(color), None, "{color}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_tells_of_an_error_or_answers_another_call_is_a_success() {
+        for body in [
+            r#"{"result":"done","error":{"message":"it is not"}}"#,
+            r#"{"result":"done","error":{"code":-32603}}"#,
+            r#"{"result":"done","error":"it is not"}"#,
+            r#"{"result":"done","error":[]}"#,
+            r#"{"result":"done","error":false}"#,
+        ] {
+            assert!(matches!(of(200, body), Answered::Error { .. }), "{body}");
+        }
+        for body in [
+            r#"{"result":"done","id":7}"#,
+            r#"{"result":"done","id":""}"#,
+            r#"{"result":"done","jsonrpc":"1.0"}"#,
+            r#"{"result":"done","jsonrpc":2.0}"#,
+            r#"{"result":["done"]}"#,
+            r#"[{"result":"done"}]"#,
+        ] {
+            assert!(matches!(of(200, body), Answered::Nonsense { .. }), "{body}");
+        }
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(matches!(of(200, &deep), Answered::Nonsense { .. }));
+        assert_eq!(
+            of(200, r#"{"jsonrpc":"2.0","id":null,"result":"done"}"#),
+            Answered::Result(vec!["done".to_owned()])
+        );
     }
 
     #[test]

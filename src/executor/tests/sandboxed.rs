@@ -112,6 +112,16 @@ async fn it_gains_no_privileges_by_a_setuid_program_and_has_none() {
 }
 
 #[tokio::test]
+async fn it_makes_no_user_namespace_of_its_own_and_no_sandbox_within_the_sandbox() {
+    let deck = Deck::new();
+    let script = "unshare --user true 2>/dev/null && echo namespace\nunshare --user --map-root-user --mount true 2>/dev/null && echo root\n\
+                  bwrap --unshare-user --ro-bind / / true 2>/dev/null && echo sandbox\necho tried";
+    assert_eq!(text(&deck.run(shut_in(&deck, script)).await), "tried\n");
+    // Without a sandbox the same program makes one: it is the sandbox that keeps it from that.
+    assert!(text(&deck.run(deck.script(script)).await).contains("namespace\n"));
+}
+
+#[tokio::test]
 async fn a_fork_without_end_finds_its_end_and_leaves_nothing() {
     let deck = Deck::new();
     fs::set_permissions(deck.folder.path(), fs::Permissions::from_mode(0o755)).expect("changed");
