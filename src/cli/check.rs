@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCode};
 
-use super::{archiving, folder};
+use super::{archiving, folder, logged};
 use crate::{
     catalogue::{Command, Mistake, Ops, RunKind},
     executor::sandbox_in_force,
@@ -24,13 +24,17 @@ pub struct Options {
     /// Also drop and negate each rule in turn, and fail on what no rule test notices
     #[arg(long)]
     mutate: bool,
+    /// Ask the server's database what endpoints were last recorded to offer: their methods are commands then
+    #[arg(long)]
+    recorded: bool,
 }
 
 impl Options {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         // A reader that stops early, such as `head`, is an error of writing and no reason to panic.
         let mut out = std::io::stdout().lock();
-        match folder::read(&self.folder) {
+        let listings = logged::recorded_listings(&self.folder, self.recorded)?;
+        match folder::read_listed(&self.folder, &listings) {
             Ok((_, rules)) if self.schema => {
                 write!(out, "{}", rules.schema())?;
                 Ok(ExitCode::SUCCESS)
@@ -109,6 +113,13 @@ fn notes(ops: &Ops, rules: &Rules, rehearsal: &Rehearsal<'_>) -> Vec<Mistake> {
             "[retention] names {name}, which is not declared: it stands for what is gone, or is mistyped"
         );
         notes.push(note("quarterdeck.toml".to_owned(), what, ""));
+    }
+    for endpoint in ops.endpoints.values().filter(|endpoint| endpoint.listing.is_none()) {
+        notes.push(note(
+            format!("endpoints/{}.toml", endpoint.key),
+            "what it offers is not known here, so lines and cases of its methods are not: commands of files are".to_owned(),
+            "Beside a server that has asked it: quarterdeck check --recorded.",
+        ));
     }
     if rehearsal.is_empty() && !rules.is_empty() {
         let rules = counted(rules.len(), "rule");

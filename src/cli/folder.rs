@@ -15,7 +15,16 @@ use crate::{
 ///
 /// Every mistake, and every rule test that fails. Lines and rules are looked at only where the files themselves are right.
 pub(super) fn read(folder: &Path) -> Result<(Ops, Rules), Vec<Mistake>> {
-    compiled(catalogue::load(folder, &environment)?)
+    read_listed(folder, &Listings::new())
+}
+
+/// As [`read`], with what endpoints are known to offer.
+///
+/// # Errors
+///
+/// Every mistake, and every rule test that fails.
+pub(super) fn read_listed(folder: &Path, listings: &Listings) -> Result<(Ops, Rules), Vec<Mistake>> {
+    compiled(catalogue::load_listed(folder, listings, &environment)?)
 }
 
 fn environment(name: &str) -> Option<String> {

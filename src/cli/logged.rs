@@ -1,12 +1,13 @@
 //! The log as subcommands read it: with the runtime role, and recording that it was read.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    catalogue::Settings,
+    catalogue::{Listings, Settings},
+    dispatch,
     model::{Event, Secret, SystemClock, SystemRandom},
     storage::Storage,
 };
@@ -18,6 +19,26 @@ pub(super) fn connect(settings: Settings) -> anyhow::Result<Storage> {
     )?;
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     Ok(Storage::connect(&Secret::new(url), &settings.instance, clock, random)?)
+}
+
+/// What endpoints offered in the version that the log names last: `check`, `try` and a replay ask none of them.
+pub(super) async fn listings(storage: &Storage) -> anyhow::Result<Listings> {
+    let last = storage.version_at(storage.now()).await?;
+    Ok(dispatch::recorded(last.into_iter().flat_map(|last| last.files)))
+}
+
+/// The same, from the database of a folder's settings, where `asked` says so; else nothing.
+pub(super) fn recorded_listings(folder: &Path, asked: bool) -> anyhow::Result<Listings> {
+    if !asked {
+        return Ok(Listings::new());
+    }
+    let settings = super::read_ops(folder)?.settings;
+    super::runtime()?.block_on(async {
+        let storage = connect(settings)?;
+        let listings = listings(&storage).await;
+        storage.close().await;
+        listings
+    })
 }
 
 /// Records that the log is being read, by the operating system's user.

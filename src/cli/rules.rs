@@ -61,12 +61,14 @@ impl Options {
 
 impl Replay {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let (_, rules) =
-            folder::read(&self.folder).map_err(|mistakes| super::told(&self.folder, &mistakes))?;
         let settings = super::read_ops(&self.ops)?.settings;
         let since = logged::moment(&self.since, SystemClock.now())?;
         super::runtime()?.block_on(async {
             let storage = logged::connect(settings)?;
+            // The methods of endpoints that were called are commands under the other rules as well.
+            let listings = logged::listings(&storage).await?;
+            let (_, rules) = folder::read_listed(&self.folder, &listings)
+                .map_err(|mistakes| super::told(&self.folder, &mistakes))?;
             let query = format!("rules replay since {since} under rules {}", rules.digest());
             logged::record(&storage, query).await?;
             let mut out = std::io::stdout().lock();

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use ruma::{OwnedUserId, UserId};
 use serde_json::json;
 
+use super::logged;
 use crate::{
     catalogue::{self, Command, Ops, ProcessRun, Room, RunKind, http::HeaderSecret},
     command::{self, Line, Mistake, Parsed, Recognised, SshCommand},
@@ -53,6 +54,9 @@ pub struct Options {
     /// A team that they are in for a while; may be given again
     #[arg(long, value_name = "TEAM")]
     elevated: Vec<String>,
+    /// Ask the server's database what endpoints were last recorded to offer: their methods are commands then
+    #[arg(long)]
+    recorded: bool,
 }
 
 fn whole_mxid(text: &str) -> Result<OwnedUserId, String> {
@@ -72,7 +76,8 @@ impl Options {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let folder = self.ops.display();
         let variable = |name: &str| std::env::var(name).ok();
-        let compiled = catalogue::load(&self.ops, &variable)
+        let listings = logged::recorded_listings(&self.ops, self.recorded)?;
+        let compiled = catalogue::load_listed(&self.ops, &listings, &variable)
             .and_then(|ops| Rules::compile(&ops).map(|rules| (ops, rules)));
         let (text, verdict) = match compiled {
             Ok((ops, rules)) => self.show(&ops, &rules),
@@ -102,7 +107,15 @@ impl Options {
         };
         let (parsed, rooms) = match understood {
             Ok(understood) => understood,
-            Err(why) => return (format!("Not understood. {why}\n"), Verdict::NotUnderstood),
+            Err(why) => {
+                let unknown = ops.endpoints.values().any(|endpoint| endpoint.listing.is_none());
+                let hint = if unknown {
+                    "What endpoints offer is not known here: --recorded asks the server's database.\n"
+                } else {
+                    ""
+                };
+                return (format!("Not understood. {why}\n{hint}"), Verdict::NotUnderstood);
+            }
         };
         let mut text = String::new();
         let decided = self.decide(&mut text, ops, rules, &parsed, &rooms);

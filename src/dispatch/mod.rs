@@ -69,4 +69,4 @@ pub use reading::Sight;
 pub use recovery::interrupted as recover;
 pub use reload::{at_a_signal as reload_at_a_signal, follow};
 pub use said_of_rooms::{Absence, away};
-pub use versions::{NotLoaded, Origin, Reader, Version, Versions};
+pub use versions::{NotLoaded, Origin, Reader, Version, Versions, recorded};

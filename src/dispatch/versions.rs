@@ -31,6 +31,15 @@ pub fn listed(ops: &Ops) -> Listings {
     ops.endpoints.iter().filter_map(said).collect()
 }
 
+/// What endpoints had said that they offer, by the files of a version as they were kept.
+pub fn recorded(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Listings {
+    let listing = |(path, bytes): (String, Vec<u8>)| {
+        let key = path.strip_prefix("endpoints/")?.strip_suffix(".json")?.to_owned();
+        Some((key, serde_json::from_slice::<Listing>(&bytes).ok()?))
+    };
+    files.into_iter().filter_map(listing).collect()
+}
+
 /// Where versions come from. One is loaded at a time.
 pub struct Versions {
     folder: PathBuf,
@@ -157,11 +166,7 @@ impl Versions {
     /// Goes on from what endpoints offered in the version that the log names last.
     pub async fn remember(&self, storage: &Storage) -> Result<(), storage::Error> {
         let last = storage.version_at(storage.now()).await?;
-        let listings = last.into_iter().flat_map(|last| last.files).filter_map(|(path, bytes)| {
-            let key = path.strip_prefix("endpoints/")?.strip_suffix(".json")?.to_owned();
-            Some((key, serde_json::from_slice::<Listing>(&bytes).ok()?))
-        });
-        self.know(listings.collect());
+        self.know(recorded(last.into_iter().flat_map(|last| last.files)));
         Ok(())
     }
 

@@ -237,6 +237,29 @@ async fn the_methods_of_an_endpoint_are_commands_under_the_same_grammar_rules_an
     let expected = json!({ "user": bob, "mention_slug": bob, "room_id": "deploy", "method": "options", "params": { "app": "web" } });
     assert_eq!(endpoint.calls(), [expected]);
 
+    // What was recorded is known to those who only look at the folder, too; without, they say that it is not.
+    let ops = world.ops.path().display().to_string();
+    let tried = |more: &[&str]| {
+        let line = ["try", "ship options web", "--as", bob.as_str(), "--ops", &ops];
+        let output = world.quarterdeck(&[&line[..], more].concat());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(
+        tried(&["--recorded"]).contains("Understood  ship-options --app web"),
+        "{}",
+        tried(&["--recorded"])
+    );
+    assert!(tried(&[]).contains("--recorded asks"), "{}", tried(&[]));
+    let checked = |more: &[&str]| {
+        let output = world.quarterdeck(&[&["check", &ops][..], more].concat());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(checked(&[]).contains("what it offers is not known here"), "{}", checked(&[]));
+    assert!(!checked(&["--recorded"]).contains("not known here"), "{}", checked(&["--recorded"]));
+    let replayed = world.quarterdeck(&["rules", "replay", &ops, "--ops", &ops]);
+    let replayed = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    assert!(replayed.contains("none would have been another"), "{replayed}");
+
     // The same grammar: a file's own types, the endpoint's own words, and a rule of its own.
     let answer = world.ask_as(&world.bob, "!ship lock web because it burns").await;
     assert_eq!(answer.state, "refused", "{}", answer.body);

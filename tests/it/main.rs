@@ -30,6 +30,7 @@ mod executor;
 mod federation;
 mod floors;
 mod forged;
+mod fuzzed;
 mod harness;
 mod identity;
 mod import;
