@@ -104,7 +104,7 @@ fn built(parsed: &Parsed) {
             assert!(!text.starts_with('-'), "an option: {text:?}");
         }
         RunKind::Process(_) if invocation.dry => {
-            assert_eq!(vector, ["plan".to_owned(), format!("--text={text}")])
+            assert_eq!(vector, ["plan".to_owned(), format!("--text={text}")]);
         }
         RunKind::Process(_) => {
             assert_eq!(vector, ["run".to_owned(), format!("--text={text}"), "--".to_owned(), text.clone()]);

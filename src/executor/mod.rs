@@ -52,7 +52,7 @@ pub use left::{Left, LeftFile};
 pub use leftover::Leftover;
 pub use mirror::{Found, Mirror};
 pub use process::Poised;
-pub use sandbox::in_force as sandbox_in_force;
+pub use sandbox::{find_bubblewrap, in_force as sandbox_in_force};
 pub use secrets::{MissingSecret, Secrets};
 pub use ssh::SSH;
 pub use whole::{PART, Whole};

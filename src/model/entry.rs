@@ -489,7 +489,6 @@ pub enum Event {
     #[serde(rename = "server.stopped")]
     ServerStopped(ServerStopped),
 }
-
 mod archived;
 mod body;
 mod kind;

@@ -107,7 +107,7 @@ fn square(color: &str) -> Option<char> {
         .collect::<Option<_>>()?;
     let parts = match digits.as_slice() {
         [red, green, blue] => [red * 17, green * 17, blue * 17],
-        [a, b, c, d, e, f] => [a * 16 + b, c * 16 + d, e * 16 + f],
+        six if six.len() == 6 => [six[0] * 16 + six[1], six[2] * 16 + six[3], six[4] * 16 + six[5]],
         _ => return None,
     };
     let apart = |of: &[i32; 3]| of.iter().zip(parts).map(|(one, other)| (one - other).pow(2)).sum::<i32>();
