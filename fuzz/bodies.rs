@@ -82,7 +82,7 @@ fn is_right(mistake: &Mistake, command: &str, value: &str) -> bool {
         Mistake::Dash { .. } => command == "bare" && value.starts_with('-'),
         // An endpoint's parameters are shorter.
         Mistake::WrongValue { .. } => {
-            value.is_empty() || value.chars().count() > if command == "ship-say" { 4_000 } else { 100_000 }
+            value.is_empty() || value.chars().count() > if command == "ship-say" { 4_000 } else { 60_000 }
         }
         // A line ends where its text does: what is left of quotes around spaces at its end is not closed.
         Mistake::Unclosed { .. } => value.ends_with(char::is_whitespace),

@@ -200,6 +200,9 @@ async fn is_listening(listen: &str) -> bool {
     matches!(tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect(listen)).await, Ok(Ok(_)))
 }
 
+/// How large an output may well become, in bytes: whoever is to read it in the room needs it as a file.
+const COMMON: u64 = 10 << 20;
+
 /// Room versions and the size of uploads.
 async fn check_offers(patient: &Patient, homeserver: &Homeserver, report: &mut Report) {
     match homeserver.room_versions().await {
@@ -220,6 +223,10 @@ async fn check_offers(patient: &Patient, homeserver: &Homeserver, report: &mut R
     match homeserver.upload_limit().await {
         Ok(limit) if limit >= needed => {
             report.ok("uploads", format!("files of up to {} KiB are taken", limit >> 10));
+        }
+        Ok(limit) if limit >= COMMON => {
+            let words = "longer output is kept whole, and read by `quarterdeck audit output`";
+            report.ok("uploads", format!("files of up to {} KiB are taken; {words}", limit >> 10));
         }
         Ok(limit) => report.warn(
             "uploads",
