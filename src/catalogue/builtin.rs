@@ -112,7 +112,7 @@ pub fn builtins() -> Vec<Arc<Command>> {
                         ArgumentType::Integer { min: 1, max: MAX_INTEGER },
                     )
                 },
-                Argument { required: true, ..rest("line", "the witness's signature line") },
+                Argument { required: true, ..rest("signature", "the line of the witness's signature") },
             ],
             &["cosign 4123 witness.partner.example/w1 jWbPPwAAAABkGFDLEZMHwSRa"],
         ),

@@ -75,7 +75,7 @@ pub async fn cosign(
 ) -> Result<Message, Error> {
     let no = |text: String| Ok(Message::marked(StateMark::Refused).line([Span::text(text)]));
     let (Some(Value::Integer(size)), Some(Value::Text(line))) =
-        (invocation.arguments.get("size"), invocation.arguments.get("line"))
+        (invocation.arguments.get("size"), invocation.arguments.get("signature"))
     else {
         return no("A cosignature is a size and a line.".to_owned());
     };
