@@ -21,18 +21,21 @@ use crate::{
 /// How long anything in the browser may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A browser with its driver. Both end when this is dropped.
+/// A browser with its driver. Both end when this is dropped, in this order: a driver that is gone ends no browser.
 struct Chromium {
     driver: WebDriver,
     address: String,
-    process: Child,
+    _process: Ended,
 }
 
-impl Drop for Chromium {
+/// A process that ends with what holds it.
+struct Ended(Child);
+
+impl Drop for Ended {
     fn drop(&mut self) {
         // Where it has ended already there is nothing to do.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -48,6 +51,7 @@ impl Chromium {
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver, which deploy/test installs (Debian: chromium-driver)");
+        let process = Ended(process);
         let address = format!("http://127.0.0.1:{port}");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let begun = Instant::now();
@@ -56,14 +60,12 @@ impl Chromium {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let driver = WebDriver::new(&address, capabilities()).await.expect("chromium (Debian: chromium)");
-        Self { driver, address, process }
+        Self { driver, address, _process: process }
     }
 
     /// Ends the browser in good order: its driver would leave it behind.
-    async fn quit(mut self) {
+    async fn quit(self) {
         self.driver.clone().quit().await.unwrap();
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 
     /// What the browser's own protocol can and the common one cannot.
@@ -81,8 +83,40 @@ impl Chromium {
         self.driver.goto(url).await.unwrap();
     }
 
+    /// What the page says. One that makes room for the next is asked again.
     async fn text(&self) -> String {
-        self.driver.find(By::Tag("body")).await.unwrap().text().await.unwrap()
+        let begun = Instant::now();
+        loop {
+            let body = match self.driver.find(By::Tag("body")).await {
+                Ok(body) => body.text().await,
+                Err(error) => Err(error),
+            };
+            match body {
+                Ok(text) => return text,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "the page cannot be read: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Presses what leads to another page, and waits until the browser is there: it need not be when the click returns.
+    async fn press(&self, it: &WebElement) {
+        let page = self.find("html").await;
+        it.click().await.unwrap();
+        self.left(&page).await;
+    }
+
+    /// Waits until this page has made room for another.
+    async fn left(&self, page: &WebElement) {
+        let begun = Instant::now();
+        while page.tag_name().await.is_ok() {
+            assert!(begun.elapsed() < PATIENCE, "still at {}", self.driver.current_url().await.unwrap());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        while self.driver.find(By::Tag("main")).await.is_err() {
+            assert!(begun.elapsed() < PATIENCE, "no page at {}", self.driver.current_url().await.unwrap());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn run(&self, script: &str) -> Value {
@@ -229,15 +263,15 @@ async fn without_scripts_somebody_logs_in_filters_opens_a_request_and_logs_out()
     let chromium = Chromium::start().await;
     chromium.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     chromium.open(&link(&world, &world.alice).await).await;
-    chromium.find("main form button").await.click().await.unwrap();
+    chromium.press(&chromium.find("main form button").await).await;
     chromium.until("What you may read").await;
     chromium.open(&format!("{base}/trail")).await;
     chromium.find("select[name=outcome] option:nth-child(3)").await.click().await.unwrap();
-    chromium.find("form.filters button").await.click().await.unwrap();
+    chromium.press(&chromium.find("form.filters button").await).await;
     chromium.until(&failed.to_string()).await;
     let rows = chromium.driver.find_all(By::Css("table.rows tbody tr")).await.unwrap();
     assert_eq!(rows.len(), 1);
-    rows[0].find(By::Tag("a")).await.unwrap().click().await.unwrap();
+    chromium.press(&rows[0].find(By::Tag("a")).await.unwrap()).await;
     chromium.until("it went wrong").await;
     for page in ["charts", "rules", "checking", "sessions"] {
         chromium.open(&format!("{base}/{page}")).await;
@@ -265,7 +299,9 @@ async fn somebody_logs_in_from_a_room_filters_opens_a_request_and_sees_it_go_on(
         3,
         "first what skips to the content, then the name, then this"
     );
+    let page = chromium.find("html").await;
     chromium.driver.action_chain().send_keys(Key::Enter).perform().await.unwrap();
+    chromium.left(&page).await;
     chromium.until("What you may read").await;
     assert_eq!(chromium.run("return document.cookie").await, "", "no script reads the session");
     let cookie = chromium.driver.get_named_cookie("quarterdeck-session").await.unwrap();
@@ -284,12 +320,12 @@ async fn somebody_logs_in_from_a_room_filters_opens_a_request_and_sees_it_go_on(
     chromium.open(&format!("{base}/trail")).await;
     chromium.picture("web-record.png").await;
     chromium.find("select[name=outcome] option:nth-child(3)").await.click().await.unwrap();
-    chromium.find("form.filters button").await.click().await.unwrap();
+    chromium.press(&chromium.find("form.filters button").await).await;
     let url = chromium.driver.current_url().await.unwrap();
     assert!(url.query().unwrap().contains("outcome=failed"), "{url}");
     let rows = chromium.driver.find_all(By::Css("table.rows tbody tr")).await.unwrap();
     assert_eq!(rows.len(), 1);
-    rows[0].find(By::Tag("a")).await.unwrap().click().await.unwrap();
+    chromium.press(&rows[0].find(By::Tag("a")).await.unwrap()).await;
     chromium.until("it went wrong").await;
     assert!(chromium.text().await.contains(&format!("Request {failed}")));
 
@@ -340,7 +376,7 @@ async fn every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_the_keyboard
     let chromium = Chromium::start().await;
     chromium.open(&link(&world, &world.alice).await).await;
     let mut pages = vec!["/login?link=x".to_owned()];
-    chromium.find("button.first").await.click().await.unwrap();
+    chromium.press(&chromium.find("button.first").await).await;
     chromium.until("What you may read").await;
     pages.extend(
         [
