@@ -1,8 +1,8 @@
 //! What a run costs beside the parts that it is made of: `cargo bench --bench run`.
 //!
-//! The start: [`Executor::probe`] runs `/bin/true` in a sandbox in the way in which every program is run, with a spare child made
-//! ready beforehand as in `serve`. Timed from the call until its end is known, beside bare bubblewrap with the same namespaces
-//! and mounts, and beside a bare `posix_spawn` of `/bin/true`, each until it is waited for.
+//! The start: [`Executor::probe`] runs `/bin/date` in a sandbox in the way in which every program is run, with a spare child made
+//! ready beforehand as in `serve`. Timed from the call until the program tells the time, and until its end is known, beside bare
+//! bubblewrap with the same namespaces and mounts, and beside a bare `posix_spawn`.
 //!
 //! The output: 64 MiB of lines through the redactor of 100 secrets, in the pieces in which a pipe gives them, beside a copy of the
 //! same pieces in memory, and beside `cat` of the same file, read from its pipe.
@@ -15,14 +15,16 @@ use std::{
     hint::black_box,
     io::Read as _,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use quarterdeck::{
     executor::{Executor, Secrets},
-    model::{AttemptId, Ending, Random as _, Sandbox, Secret, SystemClock, SystemRandom},
+    model::{
+        AttemptId, Clock as _, Ending, Random as _, Sandbox, Secret, SystemClock, SystemRandom, Timestamp,
+    },
 };
 
 use redact::Redactor;
@@ -41,25 +43,8 @@ mod model {
 const PIECE: usize = 64 << 10;
 const WHOLE: usize = 64 << 20;
 const SECRETS: usize = 100;
-/// What of `/etc` a sandbox has, as far as hosts have it.
-const ETC: [&str; 16] = [
-    "alternatives",
-    "ca-certificates",
-    "ca-certificates.conf",
-    "group",
-    "host.conf",
-    "hosts",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "mime.types",
-    "nsswitch.conf",
-    "os-release",
-    "passwd",
-    "resolv.conf",
-    "ssl/certs",
-];
+/// Tells when it began, in nanoseconds since 1970. What lies before its telling is the same wherever it runs.
+const DATE: [&str; 2] = ["/bin/date", "+%s%N"];
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -76,76 +61,76 @@ async fn start(rounds: usize) {
         Arc::new(SystemClock),
     );
     let bubblewrap = quarterdeck::executor::find_bubblewrap().expect("bubblewrap");
-    let arguments = bare_arguments();
-    let (mut spawns, mut wraps, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut arguments = quarterdeck::executor::bare_sandbox().expect("bubblewrap");
+    arguments.extend(DATE.map(str::to_owned));
+    let (mut spawns, mut wraps, mut runs) = (Both::default(), Both::default(), Both::default());
     for _ in 0..rounds {
-        spawns.push(timed(|| {
-            assert!(bare("/bin/true".into(), &[]).status().expect("it runs").success());
-        }));
-        wraps.push(timed(|| {
-            assert!(bare(bubblewrap.clone(), &arguments).status().expect("it runs").success());
-        }));
+        spawns.time(|| bare(DATE[0].into(), &[DATE[1].to_owned()]));
+        wraps.time(|| bare(bubblewrap.clone(), &arguments));
         executor.warm();
         // As between two commands: the spare child has come as far as it can.
         tokio::time::sleep(Duration::from_millis(15)).await;
         let attempt = AttemptId(SystemRandom.uuid());
-        let begun = Instant::now();
+        let begun = (SystemClock.now(), Instant::now());
         let ran = executor.probe(attempt, Sandbox::default()).await;
-        runs.push(begun.elapsed());
         assert_eq!(
             ran.outcome.ending,
             Ending::Exited { status: 0 },
             "{}",
             String::from_utf8_lossy(&ran.kept)
         );
+        runs.add(begun, &ran.kept);
         executor.forget(attempt).expect("removed");
     }
-    let (spawn, wrap, run) = (median(spawns), median(wraps), median(runs));
-    println!("start to end of /bin/true, the median of {rounds}, in milliseconds");
-    for (name, took) in [("posix_spawn", spawn), ("bubblewrap", wrap), ("a run", run)] {
-        println!("{name:<12}{:>8.2}", took.as_secs_f64() * 1_000.0);
+    println!(
+        "a program, the median of {rounds}, in milliseconds: until it began, and until its end was known"
+    );
+    let (spawn, wrap, run) = (spawns.medians(), wraps.medians(), runs.medians());
+    for (name, (began, ended)) in [("posix_spawn", spawn), ("bubblewrap", wrap), ("a run", run)] {
+        println!("{name:<12}{:>8.2}{:>8.2}", began.as_secs_f64() * 1_000.0, ended.as_secs_f64() * 1_000.0);
     }
-    println!("a run over bubblewrap {:.2}, over posix_spawn {:.2}\n", ratio(run, wrap), ratio(run, spawn));
+    for (name, other) in [("bubblewrap", wrap), ("posix_spawn", spawn)] {
+        println!("a run over {name:<12}{:>6.2}{:>8.2}", ratio(run.0, other.0), ratio(run.1, other.1));
+    }
+    println!();
 }
 
-fn bare(program: PathBuf, arguments: &[String]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
+/// Until programs began, and until their ends were known.
+#[derive(Default)]
+struct Both {
+    began: Vec<Duration>,
+    ended: Vec<Duration>,
 }
 
-/// What the executor has bubblewrap make.
-fn bare_arguments() -> Vec<String> {
-    let mut words: Vec<&str> = vec![
-        "--unshare-user",
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--unshare-net",
-        "--cap-drop",
-        "ALL",
-        "--ro-bind",
-        "/usr",
-        "/usr",
-    ];
-    // As many as the executor names; of which most hosts have the same.
-    let etc: Vec<String> = ETC.iter().map(|name| format!("/etc/{name}")).collect();
-    let links: Vec<(String, &str)> = ["/bin", "/sbin", "/lib", "/lib64"]
-        .into_iter()
-        .filter_map(|part| Some((fs::read_link(part).ok()?.to_str()?.to_owned(), part)))
-        .collect();
-    for (target, part) in &links {
-        words.extend(["--symlink", target, part]);
+impl Both {
+    fn time(&mut self, run: impl FnOnce() -> Output) {
+        let begun = (SystemClock.now(), Instant::now());
+        let output = run();
+        assert!(output.status.success());
+        self.add(begun, &output.stdout);
     }
-    for path in &etc {
-        words.extend(["--ro-bind-try", path, path]);
+
+    /// Takes what the program printed when it began.
+    fn add(&mut self, begun: (Timestamp, Instant), printed: &[u8]) {
+        self.ended.push(begun.1.elapsed());
+        let at: i128 = std::str::from_utf8(printed).expect("digits").trim().parse().expect("a number");
+        let at = Timestamp::from_nanosecond(at).expect("a time");
+        self.began.push(at.duration_since(begun.0).unsigned_abs());
     }
-    words.extend([
-        "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--tmpfs", "/tmp", "--chdir", "/tmp", "--",
-    ]);
-    words.push("/bin/true");
-    words.into_iter().map(str::to_owned).collect()
+
+    fn medians(self) -> (Duration, Duration) {
+        (median(self.began), median(self.ended))
+    }
+}
+
+fn bare(program: PathBuf, arguments: &[String]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .expect("it runs")
 }
 
 fn output(rounds: usize) {

@@ -52,7 +52,7 @@ pub use left::{Left, LeftFile};
 pub use leftover::Leftover;
 pub use mirror::{Found, Mirror};
 pub use process::Poised;
-pub use sandbox::{find_bubblewrap, in_force as sandbox_in_force};
+pub use sandbox::{bare_sandbox, find_bubblewrap, in_force as sandbox_in_force};
 pub use secrets::{MissingSecret, Secrets};
 pub use ssh::SSH;
 pub use whole::{PART, Whole};
@@ -139,11 +139,12 @@ impl Executor {
     }
 
     /// Runs Quarterdeck's own `--version` in the way in which all programs are run, to show that it works.
-    /// In a sandbox it is `/bin/true` instead: our own program lies where no run sees it.
+    /// In a sandbox it is `/bin/date` instead, with the nanoseconds since 1970: our own program lies where no run sees it, and
+    /// this one tells when it began.
     pub async fn probe(&self, attempt: AttemptId, sandbox: Sandbox) -> Ran {
         let (program, arguments) = match sandbox {
             Sandbox::None => (self.exec_run.clone(), vec!["--version".to_owned()]),
-            Sandbox::Bubblewrap { .. } => (PathBuf::from("/bin/true"), Vec::new()),
+            Sandbox::Bubblewrap { .. } => (PathBuf::from("/bin/date"), vec!["+%s%N".to_owned()]),
         };
         let job = Job {
             attempt,

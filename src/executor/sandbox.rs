@@ -100,6 +100,18 @@ fn bars_namespaces(version: &str) -> bool {
     (major, minor) >= (0, 8)
 }
 
+/// What bubblewrap is told for a program that needs nothing beside the system, up to the program itself: what every run's sandbox
+/// begins with.
+///
+/// # Errors
+///
+/// That bubblewrap is not installed, and the mend.
+pub fn bare_sandbox() -> Result<Vec<String>, String> {
+    let mut line = Line::surroundings(&find_bubblewrap()?, false)?;
+    line.add(&["--remount-ro", "/", "--chdir", "/tmp"]);
+    Ok(line.0)
+}
+
 /// What of the sandbox is in force on this host, in words: tried with a program that does nothing.
 ///
 /// # Errors
@@ -107,11 +119,13 @@ fn bars_namespaces(version: &str) -> bool {
 /// Why no sandboxed program can start here, and the mend.
 pub fn in_force() -> Result<String, String> {
     let program = find_bubblewrap()?;
-    let mut line = Line::surroundings(&program, false)?;
-    line.add(&["--remount-ro", "/", "--chdir", "/tmp"]);
-    let tried =
-        Command::new(&program).args(line.0).arg("/bin/true").env_clear().stdin(Stdio::null()).output();
-    let tried = tried.map_err(|error| format!("`{}` cannot be started: {error}", program.display()))?;
+    let tried = Command::new(&program)
+        .args(bare_sandbox()?)
+        .arg("/bin/true")
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("`{}` cannot be started: {error}", program.display()))?;
     if !tried.status.success() {
         return Err(why_not(&tried.stderr));
     }
