@@ -22,6 +22,8 @@ pub(super) struct Process {
     pub group: i32,
     /// Its session.
     pub session: i32,
+    /// How many threads it has.
+    pub threads: u32,
     /// When it started, in ticks since the machine's start.
     pub started: u64,
 }
@@ -40,13 +42,14 @@ impl Process {
             state: fields.first()?.chars().next()?,
             group: fields.get(2)?.parse().ok()?,
             session: fields.get(3)?.parse().ok()?,
+            threads: fields.get(17)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
     }
 
-    /// Whether it still runs: a zombie only waits for its parent.
+    /// Whether it still runs: a zombie only waits for its parent, if it is no program whose first thread alone has ended.
     pub(super) const fn is_alive(&self) -> bool {
-        !matches!(self.state, 'Z' | 'X' | 'x')
+        !matches!(self.state, 'Z' | 'X' | 'x') || self.threads > 1
     }
 
     /// Whether it gave up the gaining of privileges, as everything does that `exec-run` started.
@@ -82,6 +85,12 @@ pub(super) fn signal(leader: i32, signal: Signal) {
     }
 }
 
+/// Ends the group, where that is the end of all in the session: a sandbox's first process is in it.
+pub(super) fn kill_at_once(leader: i32) {
+    // It may have ended in this moment, which is what is wanted.
+    let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+}
+
 /// The id of this start of the machine: times of start count from it.
 pub(super) fn machine_boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
@@ -96,6 +105,32 @@ mod tests {
         let line = "7 (a) R 1 (b)) S 2 5 6 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 100 200";
         let process = Process::parse(7, line).expect("a process");
         assert_eq!((process.state, process.group, process.session, process.started), ('S', 5, 6, 4242));
+        assert_eq!(process.threads, 1);
+    }
+
+    #[test]
+    fn a_program_whose_first_thread_has_ended_lives_on_in_the_others() {
+        const PROGRAM: &str = "import ctypes, sys, threading\n\
+            threading.Thread(target=sys.stdin.read).start()\n\
+            ctypes.CDLL(None).pthread_exit(None)";
+        let mut child = std::process::Command::new("python3")
+            .args(["-c", PROGRAM])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("python3");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let begun = std::time::Instant::now();
+        let process = loop {
+            let process = Process::look(pid).expect("it is not waited for yet");
+            if process.state == 'Z' {
+                break process;
+            }
+            assert!(begun.elapsed().as_secs() < 20, "its first thread does not end: {process:?}");
+            std::thread::yield_now();
+        };
+        assert!(process.is_alive(), "{process:?}");
+        child.kill().expect("killed");
+        child.wait().expect("its end");
     }
 
     #[test]

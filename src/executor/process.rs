@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Executor, Left, Ran, Sink, group,
+    group::Process,
     handed::Given,
     job::Job,
     launch::{self, Running},
     redact::Redactor,
-    sandbox::{told_an_end, why_not},
+    sandbox::{first_of, told_an_end, why_not},
     spec::FAILED,
     spool::{Keeper, Spool, Unspent},
     whole::Kept,
@@ -28,7 +29,7 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(200);
 /// How much output is written without a thread of its own, in bytes.
 const A_FEW_LINES: usize = 4 << 10;
 /// How often a sandbox that was ended is looked at: the kernel needs a moment for all of it.
-const LOOK_SOON: Duration = Duration::from_millis(3);
+const LOOK_SOON: Duration = Duration::from_millis(1);
 /// How often it is looked how much lies in an out folder.
 const WEIGH: Duration = Duration::from_secs(1);
 /// How often a group that should end is looked at.
@@ -260,7 +261,7 @@ async fn supervise(
         let now = Instant::now();
         if status.is_some()
             && !control_open
-            && nothing_left(leader)
+            && nothing_left(leader, first_of(&said))
             && (!output_open || now >= ended_at + AFTERTHOUGHT)
         {
             break;
@@ -281,10 +282,12 @@ async fn supervise(
                 status = Some(exited.unwrap_or_else(|_| ExitStatus::from_raw(0)));
                 ended_at = Instant::now();
                 // Nothing of a run outlives it, but what left its session on purpose.
-                if kill_at.is_none() && !nothing_left(leader) {
-                    // The end of a sandbox's first process is the end of all in it.
-                    let signal = if sandboxed { Signal::SIGKILL } else { Signal::SIGTERM };
-                    group::signal(leader, signal);
+                if kill_at.is_none() && !nothing_left(leader, first_of(&said)) {
+                    if sandboxed {
+                        group::kill_at_once(leader);
+                    } else {
+                        group::signal(leader, Signal::SIGTERM);
+                    }
                     kill_at = Some(Instant::now() + GRACE);
                 }
             }
@@ -363,6 +366,12 @@ async fn is_too_much(spool: &Spool) -> bool {
 }
 
 /// Whether nobody of the session lives any more. The cheap question first: it nearly always suffices.
-fn nothing_left(leader: i32) -> bool {
-    group::is_empty(leader) || group::members(leader).is_empty()
+///
+/// Of a sandbox only its first process is looked at: the kernel lets that one end when all others in it have ended.
+fn nothing_left(leader: i32, first: Option<i32>) -> bool {
+    group::is_empty(leader)
+        || first.map_or_else(
+            || group::members(leader).is_empty(),
+            |first| !Process::look(first).is_some_and(|it| it.session == leader && it.is_alive()),
+        )
 }

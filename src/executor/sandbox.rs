@@ -247,6 +247,17 @@ pub(super) fn told_an_end(said: &[u8]) -> bool {
     String::from_utf8_lossy(said).contains("\"exit-code\"")
 }
 
+/// The id, outside, of the sandbox's first process, as bubblewrap told it when it had made that. The namespace of processes
+/// is that one's: nothing in it outlives it.
+pub(super) fn first_of(said: &[u8]) -> Option<i32> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Made {
+        child_pid: i32,
+    }
+    serde_json::Deserializer::from_slice(said).into_iter::<Made>().next()?.ok().map(|made| made.child_pid)
+}
+
 /// Why bubblewrap did not get as far as the program, from what it printed.
 pub(super) fn why_not(printed: &[u8]) -> String {
     let printed = String::from_utf8_lossy(printed);
@@ -274,6 +285,15 @@ mod tests {
             [("0.8.0", true), ("0.11.0", true), ("1.0", true), ("0.4.1", false), ("unknown", false)]
         {
             assert_eq!(bars_namespaces(version), bars, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_first_process_is_known_once_bubblewrap_has_told_the_whole_of_it() {
+        let told = b"{ \"child-pid\": 6177, \"net-namespace\": 4026532}\n{ \"exit-code\": 0 }\n";
+        assert_eq!(first_of(told), Some(6177));
+        for part in [&told[..18], b"", b"fits sandbox cannot be spoken with"] {
+            assert_eq!(first_of(part), None);
         }
     }
 
