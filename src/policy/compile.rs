@@ -12,7 +12,9 @@ use super::{
     read::{self, Read, Rule},
     rehearse,
     scene::{self, Reaching, Scenes},
-    schema, seen,
+    schema,
+    scope::Scopes,
+    seen,
     shape::Shapes,
     warn,
     world::World,
@@ -29,8 +31,6 @@ pub struct Rules {
     pub(super) known: BTreeMap<String, Rule>,
     pub(super) schema: Schema,
     pub(super) world: Arc<World>,
-    /// The permits alone: what the rules would say if nothing forbade.
-    pub(super) permits: PolicySet,
     /// What each command does to the world.
     pub(super) effects: BTreeMap<String, Effect>,
     /// The names in `context.approvals` that rules read, and that are counted.
@@ -43,6 +43,8 @@ pub struct Rules {
     pub(super) literals: Vec<EntityUid>,
     /// How far each rule reaches by its scope alone.
     pub(super) reaches: Vec<Reaching>,
+    /// The same, with the actions for which a rule makes sense.
+    pub(super) scopes: Scopes,
     /// What of the rules the latest questions were about.
     pub(super) scenes: Scenes,
     /// What the arguments of each command must be.
@@ -148,7 +150,7 @@ impl Rules {
         }
         let digest = digest(ops, &text, &world);
         let literals = lint::condition_literals(&policies);
-        let (permits, reaches) = (permits_of(&policies), scene::reaches(&policies));
+        let reaches = scene::reaches(&policies);
         let no_approvals = inputs::no_approvals(&groups);
         // Questions are asked under the same schema without the counts that nobody reads.
         let counted = seen::counted(&policies, &groups);
@@ -159,13 +161,13 @@ impl Rules {
             known: rules,
             schema,
             world: Arc::new(world),
-            permits,
             effects: ops.commands.values().map(|command| (command.name.clone(), command.effect)).collect(),
             counted,
             counts: groups,
             zone: ops.settings.time_zone.clone(),
             literals,
             reaches,
+            scopes: Scopes::default(),
             scenes: Scenes::default(),
             shapes: Shapes::of(ops),
             no_approvals,
@@ -189,7 +191,7 @@ impl Rules {
 
     /// The same with other policies of the same names: for trying out what would be noticed.
     pub(super) fn with_policies(&self, policies: PolicySet) -> Self {
-        Self { permits: permits_of(&policies), reaches: scene::reaches(&policies), policies, ..self.clone() }
+        Self { reaches: scene::reaches(&policies), policies, scopes: Scopes::default(), ..self.clone() }
     }
 
     /// The digest of what decides: policies, schema, teams, systems and time zone. Nothing else changes it.
@@ -246,11 +248,6 @@ impl Rules {
 /// The groups of people among the names that are counted: `total` is none.
 fn teams(groups: &[String]) -> &[String] {
     groups.split_last().map_or(&[], |(_, teams)| teams)
-}
-
-fn permits_of(policies: &PolicySet) -> PolicySet {
-    let permits = policies.policies().filter(|policy| policy.effect() == cedar_policy::Effect::Permit);
-    PolicySet::from_policies(permits.cloned()).expect("a part of a set has no name twice")
 }
 
 fn mistake(file: &str, what: String, mend: &str) -> Mistake {

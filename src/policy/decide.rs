@@ -217,7 +217,7 @@ impl Rules {
             }
             (true, _) => {
                 if self.can_be_remedied(&policies) {
-                    let permits = Authorizer::new().is_authorized(&request, &scene.permits, &scene.entities);
+                    let permits = Authorizer::new().is_authorized(&request, scene.permits(), &scene.entities);
                     if permits.decision() == Verdict::Allow && permits.diagnostics().errors().next().is_none()
                     {
                         let (needs, confirm) = self.remedies(question, &policies);

@@ -7,7 +7,6 @@ use cedar_policy::{Authorizer, PolicyId};
 use super::{
     Decision, Need, Question, Rules, Why,
     names::{ACTION, ROOM, SYSTEM},
-    scope::Scope,
     spoken,
 };
 use crate::{catalogue::Ops, model::Digest};
@@ -95,7 +94,7 @@ impl Rules {
     fn permitting(&self, question: &Question<'_>) -> Vec<String> {
         let Ok(asked) = self.ask(question) else { return Vec::new() };
         let response =
-            Authorizer::new().is_authorized(&asked.request, &asked.scene.permits, &asked.scene.entities);
+            Authorizer::new().is_authorized(&asked.request, asked.scene.permits(), &asked.scene.entities);
         let mut ids: Vec<_> = response.diagnostics().reason().map(ToString::to_string).collect();
         ids.sort();
         ids
@@ -104,10 +103,10 @@ impl Rules {
     /// The permits that are about this action on this resource at all.
     fn elsewhere(&self, question: &Question<'_>) -> Vec<String> {
         let Ok((action, resource)) = self.target(question) else { return Vec::new() };
-        let scopes = self.permits.policies().map(|policy| Scope::of(policy, self));
-        let mut ids: Vec<_> = scopes
+        let permits = self.scopes().iter().filter(|scope| scope.permits);
+        let mut ids: Vec<_> = permits
             .filter(|scope| scope.covers_thing(&action, &resource, &self.world))
-            .map(|scope| scope.id)
+            .map(|scope| scope.id.clone())
             .collect();
         ids.sort();
         ids

@@ -11,7 +11,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use cedar_policy::{Effect, Entities, EntityUid, Policy, PolicyId, PolicySet};
@@ -33,14 +33,20 @@ pub(super) struct Scene {
     pub(super) entities: Entities,
     /// The rules that are about it.
     pub(super) policies: PolicySet,
-    /// The permits among them.
-    pub(super) permits: PolicySet,
+    permits: OnceLock<PolicySet>,
     /// What of the context they look at.
     pub(super) seen: Seen,
     /// Principal, action and resource, for the record.
     pub(super) named: String,
     /// The entities in Cedar's JSON, with commas between, for the record.
     pub(super) recorded: String,
+}
+
+impl Scene {
+    /// The permits among its rules, for what some rule forbids.
+    pub(super) fn permits(&self) -> &PolicySet {
+        self.permits.get_or_init(|| permits_of(&self.policies))
+    }
 }
 
 /// All that a scene depends on beside the rules. No time, no approvals, no text of an argument.
@@ -107,13 +113,8 @@ impl Rules {
         let fits = |rule: &&Reaching| rule.reach.covers(&person, &action, &resource, &self.world);
         let fitting: Vec<_> = self.reaches.iter().filter(fits).collect();
         let seen = fitting.iter().fold(Seen::default(), |seen, rule| seen.and(&rule.seen));
-        let policies: Vec<&Policy> =
-            fitting.iter().filter_map(|rule| self.policies.policy(&rule.id)).collect();
-        let permits = policies.iter().filter(|policy| policy.effect() == Effect::Permit);
-        let set = |policies: Vec<&Policy>| {
-            PolicySet::from_policies(policies.into_iter().cloned()).map_err(|error| error.to_string())
-        };
-        let (permits, policies) = (set(permits.copied().collect())?, set(policies)?);
+        let policies = fitting.iter().filter_map(|rule| self.policies.policy(&rule.id)).cloned();
+        let policies = PolicySet::from_policies(policies).map_err(|error| error.to_string())?;
 
         let roots = [&resource, &action].into_iter().chain(&key.named).chain(&self.literals).cloned();
         let slice = self.world.slice(&key.principal, key.power_level, &key.elevated, roots);
@@ -127,12 +128,19 @@ impl Rules {
             resource,
             entities,
             policies,
-            permits,
+            permits: OnceLock::new(),
             seen,
             named,
             recorded,
         })
     }
+}
+
+/// The permits of a set alone: what it would say if nothing forbade.
+pub(super) fn permits_of(policies: &PolicySet) -> PolicySet {
+    let permits = policies.policies().filter(|policy| policy.effect() == Effect::Permit).cloned();
+    // No two are of one name. If they were, nothing would permit.
+    PolicySet::from_policies(permits).unwrap_or_default()
 }
 
 /// How far a rule reaches, and what it sees there.
@@ -160,7 +168,8 @@ impl Scenes {
 
     /// Keeps a scene; all others are let go where there is no room for it.
     fn keep(&self, key: Key, scene: &Arc<Scene>) {
-        let rules = scene.policies.num_of_policies() + scene.permits.num_of_policies();
+        // Twice: the permits among them may come to be asked alone.
+        let rules = 2 * scene.policies.num_of_policies();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.scenes.len() >= MOST || kept.rules + rules > MOST_RULES {
             *kept = Kept::default();

@@ -1,6 +1,9 @@
 //! Whom, what and where a rule is about, told from its scope alone.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use cedar_policy::{
     ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
@@ -17,6 +20,7 @@ use super::{
 pub(super) type Person = (EntityUid, BTreeSet<EntityUid>);
 
 /// Whom, what and where a rule is about, its conditions aside.
+#[derive(Debug)]
 pub(super) struct Scope {
     pub(super) id: String,
     pub(super) permits: bool,
@@ -26,8 +30,12 @@ pub(super) struct Scope {
     sensible: BTreeSet<(EntityUid, EntityTypeName)>,
 }
 
+/// The scopes of all rules of a set, made when the first is asked for: what is only decided needs none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scopes(OnceLock<Arc<[Scope]>>);
+
 impl Scope {
-    pub(super) fn of(policy: &Policy, rules: &Rules) -> Self {
+    fn of(policy: &Policy, rules: &Rules) -> Self {
         Self {
             id: policy.id().to_string(),
             permits: policy.effect() == Effect::Permit,
@@ -59,12 +67,17 @@ impl Scope {
 }
 
 impl Rules {
+    /// The scopes of all rules.
+    pub(super) fn scopes(&self) -> &[Scope] {
+        self.scopes.0.get_or_init(|| self.policies.policies().map(|policy| Scope::of(policy, self)).collect())
+    }
+
     /// Whether somebody who is in `elevated` for a while may do this to anything at all in a room: by the scopes of the
     /// rules, where the conditions of a permit are taken to hold and those of a forbid not to.
     pub fn may_ever(&self, who: &UserId, elevated: &BTreeSet<String>, room: &str, action: &str) -> bool {
         let person = (names::user(who.as_str()), self.world.groups_with(who, elevated));
         let action = names::action(action);
-        let scopes: Vec<_> = self.policies.policies().map(|policy| Scope::of(policy, self)).collect();
+        let scopes = self.scopes();
         let mut things = self.world.all_of(&SYSTEM).cloned().chain([names::room(room)]);
         things.any(|thing| {
             let covers = |scope: &&Scope| scope.covers(&person, &action, &thing, &self.world);

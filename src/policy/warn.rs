@@ -19,7 +19,7 @@ use crate::catalogue::{
 /// A warning for each command that no scope of a permit reaches, or that a forbid without conditions always forbids.
 pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
     let people = people(rules);
-    let scopes: Vec<_> = rules.policies.policies().map(|policy| Scope::of(policy, rules)).collect();
+    let scopes = rules.scopes();
     let mut found = Vec::new();
     // A word to another request is decided by what it does there; what changes who may do what is for nobody until a
     // rule says for whom, and that is no oversight.
@@ -78,7 +78,7 @@ pub(super) fn warnings(rules: &Rules, ops: &Ops) -> Vec<Warning> {
 /// A folder under which nobody could ever put another one in force.
 pub(super) fn nobody_reloads(rules: &Rules, ops: &Ops) -> Option<Mistake> {
     let action = names::action(names::RELOAD);
-    let scopes: Vec<_> = rules.policies.policies().map(|policy| Scope::of(policy, rules)).collect();
+    let scopes = rules.scopes();
     let somebody = people(rules).into_iter().any(|person| {
         ops.rooms.keys().map(|key| names::room(key)).any(|room| {
             let covers = |scope: &&Scope| scope.covers(&person, &action, &room, &rules.world);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Invocation, Value},
-    policy::{Action, Decision, Question, Rules, inputs::At},
+    policy::{Action, Decision, Question, Rules, inputs::At, scene::permits_of},
 };
 
 const PEOPLE: &[&str] = &[
@@ -213,7 +213,8 @@ proptest! {
             prop_assert!(strict.is_ok(), "{:?}\n{:?}", strict.err(), asking);
             let strict = strict.unwrap();
             prop_assert_eq!(whole(&strict, &rules.policies), whole(&of.request, &of.scene.policies), "{:?}", asking);
-            prop_assert_eq!(whole(&strict, &rules.permits), whole(&of.request, &of.scene.permits), "{:?}", asking);
+            let permits = permits_of(&rules.policies);
+            prop_assert_eq!(whole(&strict, &permits), whole(&of.request, of.scene.permits()), "{:?}", asking);
 
             let mut recorded = of.inputs.to_json();
             prop_assert_eq!(of.inputs.as_str(), recorded.to_string(), "written as anything else is");
