@@ -31,6 +31,9 @@ use crate::{
 
 /// Takes a piece of work to its commit.
 pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
+    if let Some(error) = work.unreadable() {
+        return Err(error);
+    }
     if let Some(request) = work.queued().cloned() {
         if work.is_poisoned() {
             return running::unprocessable(house, work, request).await;

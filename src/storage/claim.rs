@@ -7,9 +7,9 @@ use super::{
     Error, Request, Storage, Work,
     error::Doing as _,
     requests::{RequestColumns, read_request},
-    work::Subject,
+    work::{Subject, Unreadable},
 };
-use crate::model::Timestamp;
+use crate::model::{RequestNumber, Timestamp};
 
 const DOING: &str = "claiming work";
 
@@ -132,5 +132,14 @@ async fn queued(tx: &mut Transaction<'static, Postgres>) -> Result<Option<(Subje
     .doing(DOING)?;
     let Some(columns) = columns else { return Ok(None) };
     let failures = columns.failures;
-    Ok(Some((Subject::Queued(Box::new(Request::try_from(columns)?)), failures)))
+    let (number, room, event_id) = (columns.number, columns.room_id.clone(), columns.event_id.clone());
+    // One that cannot be read must not hold up what can.
+    let subject = match Request::try_from(columns) {
+        Ok(request) => Subject::Queued(Box::new(request)),
+        Err(error) => {
+            let number = RequestNumber(number);
+            Subject::Unreadable(Unreadable { number, room, event_id, reason: error.to_string() })
+        }
+    };
+    Ok(Some((subject, failures)))
 }

@@ -46,6 +46,8 @@ async fn stands(storage: &Storage, subject: &Subject, attempt: AttemptId) -> Res
                 .await
                 .doing(DOING)?;
         }
+        // Nothing of it was started.
+        Subject::Unreadable(_) => {}
     }
     let found = sqlx::query_scalar!("SELECT id FROM attempts WHERE id = $1", attempt.0)
         .fetch_optional(&mut *tx)

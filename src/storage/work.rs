@@ -54,6 +54,16 @@ pub(super) enum Held {
 pub(super) enum Subject {
     Row(InboxRow),
     Queued(Box<Request>),
+    Unreadable(Unreadable),
+}
+
+/// A queued request that this version cannot read: another wrote it, or somebody has changed it by hand.
+#[derive(Debug, Clone)]
+pub(super) struct Unreadable {
+    pub(super) number: RequestNumber,
+    pub(super) room: String,
+    pub(super) event_id: Option<String>,
+    pub(super) reason: String,
 }
 
 impl std::fmt::Debug for Work {
@@ -106,15 +116,26 @@ impl Work {
     pub const fn row(&self) -> Option<&InboxRow> {
         match &self.subject {
             Subject::Row(row) => Some(row),
-            Subject::Queued(_) => None,
+            Subject::Queued(_) | Subject::Unreadable(_) => None,
         }
     }
 
     /// The queued request, where this is one: to be decided anew, then started.
     pub fn queued(&self) -> Option<&Request> {
         match &self.subject {
-            Subject::Row(_) => None,
+            Subject::Row(_) | Subject::Unreadable(_) => None,
             Subject::Queued(request) => Some(request),
+        }
+    }
+
+    /// Why nothing can be done with it, where it is a queued request that cannot be read: it is to be counted as failed,
+    /// and so is set aside.
+    pub fn unreadable(&self) -> Option<Error> {
+        match &self.subject {
+            Subject::Unreadable(it) => {
+                Some(Error::Unreadable { what: "a queued request", reason: it.reason.clone() })
+            }
+            Subject::Row(_) | Subject::Queued(_) => None,
         }
     }
 
@@ -188,10 +209,26 @@ impl Work {
 
     /// What names this work after it was dropped: for [`Storage::count_failure`].
     pub fn ticket(&self) -> Ticket {
-        Ticket(match &self.subject {
-            Subject::Row(row) => Subject::Row(InboxRow { raw: Vec::new(), ..row.clone() }),
-            Subject::Queued(request) => Subject::Queued(request.clone()),
-        })
+        match &self.subject {
+            Subject::Row(row) => Ticket {
+                of: Of::Row(row.id),
+                room: row.lane.as_str().try_into().ok(),
+                external_id: row.external_id.clone(),
+            },
+            Subject::Queued(request) => Ticket {
+                of: Of::Request(request.number),
+                room: Some(request.room.clone()),
+                external_id: request
+                    .event_id
+                    .as_ref()
+                    .map_or_else(|| request.number.to_string(), ToString::to_string),
+            },
+            Subject::Unreadable(it) => Ticket {
+                of: Of::Request(it.number),
+                room: it.room.as_str().try_into().ok(),
+                external_id: it.event_id.clone().unwrap_or_else(|| it.number.to_string()),
+            },
+        }
     }
 
     /// Puts a further row into the inbox, in this work's commit: what somebody said with one command in
@@ -204,15 +241,30 @@ impl Work {
 
 /// Names a piece of work that was dropped by an error.
 #[derive(Debug)]
-pub struct Ticket(Subject);
+pub struct Ticket {
+    of: Of,
+    /// The room it belongs to, if it is one.
+    room: Option<OwnedRoomId>,
+    /// Its event's id; its request's number where it has none.
+    external_id: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    /// A row of the inbox.
+    Row(i64),
+    /// A queued request.
+    Request(RequestNumber),
+}
 
 impl Ticket {
     /// The room it belongs to, and what names it there: its event's id, or its request's number.
     pub fn place(&self) -> Option<(OwnedRoomId, String)> {
-        match &self.0 {
-            Subject::Row(row) => Some((row.lane.as_str().try_into().ok()?, row.external_id.clone())),
-            Subject::Queued(request) => Some((request.room.clone(), request.number.to_string())),
-        }
+        let name = match self.of {
+            Of::Row(_) => self.external_id.clone(),
+            Of::Request(number) => number.to_string(),
+        };
+        Some((self.room.clone()?, name))
     }
 }
 
@@ -222,15 +274,15 @@ impl Storage {
         const DOING: &str = "counting a failure";
         let now = self.now();
         let mut tx = self.begin(DOING).await?;
-        let (failures, identity, request, room) = match &ticket.0 {
-            Subject::Row(row) => {
+        let (failures, request) = match ticket.of {
+            Of::Row(id) => {
                 let failures = sqlx::query_scalar!(
                     "UPDATE inbox SET failures = failures + 1, reason = $2,
                             state = CASE WHEN failures + 1 >= $3 THEN 'passed' ELSE state END,
                             done_at = CASE WHEN failures + 1 >= $3 THEN $4::timestamptz END
                      WHERE id = $1 AND state = 'pending'
                      RETURNING failures",
-                    row.id,
+                    id,
                     reason,
                     PASSED,
                     SqlTime::from(now) as _,
@@ -238,34 +290,34 @@ impl Storage {
                 .fetch_optional(&mut *tx)
                 .await
                 .doing(DOING)?;
-                let room = OwnedRoomId::try_from(row.lane.as_str()).ok();
-                (failures, row.external_id.clone(), None, room)
+                (failures, None)
             }
-            Subject::Queued(request) => {
+            Of::Request(number) => {
                 let failures = sqlx::query_scalar!(
                     "UPDATE requests SET failures = failures + 1,
                             state = CASE WHEN failures + 1 >= $2 THEN 'refused' ELSE state END,
                             ended_at = CASE WHEN failures + 1 >= $2 THEN $3::timestamptz END
                      WHERE number = $1 AND state = 'queued'
                      RETURNING failures",
-                    request.number.0,
+                    number.0,
                     PASSED,
                     SqlTime::from(now) as _,
                 )
                 .fetch_optional(&mut *tx)
                 .await
                 .doing(DOING)?;
-                let identity =
-                    request.event_id.as_ref().map_or_else(|| request.number.to_string(), ToString::to_string);
-                (failures, identity, Some(request.number), Some(request.room.clone()))
+                (failures, Some(number))
             }
         };
         // Not there any more: somebody else has concluded it.
         let failures = failures.unwrap_or_default();
         if failures >= PASSED {
             let mut sheaf = Sheaf::default();
-            let event = Event::CommandUnprocessable { external_id: identity, reason: reason.to_owned() };
-            sheaf.append(request, room.as_deref(), event);
+            let event = Event::CommandUnprocessable {
+                external_id: ticket.external_id.clone(),
+                reason: reason.to_owned(),
+            };
+            sheaf.append(request, ticket.room.as_deref(), event);
             sheaf.write(self, &mut tx, now, None).await?;
         }
         tx.commit().await.doing(DOING)?;

@@ -171,3 +171,34 @@ async fn two_instances_together_never_start_more_than_the_limit() {
     assert_eq!(world.ops.counted("begins"), ran);
     second.stop().await;
 }
+
+#[tokio::test]
+async fn a_request_in_the_queue_that_cannot_be_read_is_set_aside_and_holds_up_nothing() {
+    let world = World::start().await;
+    let first = world.alice.say(&world.room, "!slow 60 first").await;
+    world.started("first begins").await;
+    let second = world.alice.say(&world.room, "!slow 0 second").await;
+    says(&world, &second, "place 1").await;
+    let third = world.bob.say(&world.room, "!slow 0 third").await;
+    says(&world, &third, "place 2").await;
+    // As a later version might have written it.
+    sqlx::query("UPDATE requests SET invocation = '{\"version\":7}' WHERE event_id = $1")
+        .bind(&second)
+        .execute(&world.sql())
+        .await
+        .unwrap();
+    let running = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    world.ask(&format!("!cancel {running}")).await;
+    assert_eq!(world.alice.outcome(&world.bot(), &first).await.state, "cancelled");
+    assert_eq!(world.alice.outcome(&world.bot(), &third).await.state, "succeeded");
+    assert_eq!(world.state_of(&second).await.as_deref(), Some("refused"));
+    let number = world.count("SELECT number FROM requests WHERE state = 'refused'").await.to_string();
+    let told = |event: &serde_json::Value| {
+        let body = event["content"]["body"].as_str().unwrap_or_default();
+        event["sender"] == world.bot().as_str() && body.contains("Not run") && body.contains(&number)
+    };
+    world.alice.until("the room's line", |seen| seen.iter().find(|event| told(event)).map(|_| ())).await;
+    assert_eq!(world.count("SELECT count(*) FROM entries WHERE kind = 'command.unprocessable'").await, 1);
+    assert_eq!(world.ask("!count next").await.state, "succeeded");
+    assert_eq!(world.ops.traced(), ["first begins", "third begins", "third ends", "next"]);
+}
