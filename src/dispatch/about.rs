@@ -109,9 +109,16 @@ pub async fn process(
     };
     let docket = match Docket::find(asked.in_force, &mut work, &asked.address.room, number).await? {
         Found::There(docket) => docket,
-        Found::Gone(request) => {
-            let message = said::stands(number, request.state);
-            return asked.refuse(work, No::plain("not_waiting", Some(message))).await;
+        Found::Gone(gone) => {
+            let heard = match &gone.request.invocation {
+                Some(of) if verb == Verb::Cancel => {
+                    let other = gone.asked(asked.house, asked.in_force, asked.room);
+                    let word = said_by(asked, event_id, invocation, Seen::Unsaid);
+                    deny::cancel(&other, &mut work, (&gone.request, of), &word).await?
+                }
+                _ => Heard::not("not_waiting", said::stands(number, gone.request.state)),
+            };
+            return heed(asked, work, heard, invocation).await;
         }
         // A request of another room does not even exist here.
         Found::Nowhere => return asked.refuse(work, No::plain("nowhere", Some(said::nowhere(number)))).await,
@@ -119,26 +126,19 @@ pub async fn process(
     let mut other = docket.asked(asked.house, asked.in_force, asked.room);
     // In its own thread the answer is the line about it; elsewhere both are said.
     let elsewhere = thread.is_none() || thread != docket.request.thread_root;
-    let word = Word {
-        by: asked.sender,
-        standing: asked.standing,
-        event_id,
-        // A late one does not come here, but for a no.
-        late: false,
-        said: Some(invocation),
-        seen: match said_here.rest.replace(' ', "").to_lowercase() {
-            none if none.is_empty() && elsewhere => Seen::Unsaid,
-            none if none.is_empty() => Seen::InThread,
-            digits => Seen::Digits(digits),
-        },
+    let seen = match said_here.rest.replace(' ', "").to_lowercase() {
+        none if none.is_empty() && elsewhere => Seen::Unsaid,
+        none if none.is_empty() => Seen::InThread,
+        digits => Seen::Digits(digits),
     };
+    let word = said_by(asked, event_id, invocation, seen);
     let heard = match verb {
         Verb::Approve => approve::approve(asked.house, &mut other, &mut work, &docket, &word).await?,
         Verb::Deny => {
             let reason = Some(&*said_here.rest).filter(|reason| !reason.is_empty());
             deny::deny(&other, &mut work, &docket, &word, reason).await?
         }
-        Verb::Cancel => deny::cancel(&other, &mut work, &docket, &word).await?,
+        Verb::Cancel => deny::cancel(&other, &mut work, (&docket.request, &docket.invocation), &word).await?,
         Verb::Confirm => match asked.decide(invocation, work.now()) {
             Decision::Permitted(permit) => {
                 // Who asked is who confirms: they were shown the one prompt that there was, wherever they say it.
@@ -153,14 +153,31 @@ pub async fn process(
             Decision::Waits(_) => Heard::Silent("rules"),
         },
     };
+    if let Heard::Counts(Some(_), message) = &heard
+        && elsewhere
+        && matches!(verb, Verb::Approve | Verb::Confirm)
+    {
+        let step = format!("request/{number}/word/{event_id}");
+        work.send(other.address.note(step, Some(number), message));
+    }
+    heed(asked, work, heard, invocation).await
+}
+
+/// The word, as the one who asks says it by a command. A late one does not come so far, but for a no.
+fn said_by<'a>(
+    asked: &'a Asked<'_>,
+    event_id: &'a EventId,
+    invocation: &'a Invocation,
+    seen: Seen,
+) -> Word<'a> {
+    let (by, standing) = (asked.sender, asked.standing);
+    Word { by, standing, event_id, late: false, said: Some(invocation), seen }
+}
+
+/// Answers the command by what came of the word.
+async fn heed(asked: &Asked<'_>, mut work: Work, heard: Heard, invocation: &Invocation) -> Result<(), Error> {
     match heard {
-        Heard::Counts(Some(permit), message) => {
-            if elsewhere && matches!(verb, Verb::Approve | Verb::Confirm) {
-                let step = format!("request/{number}/word/{event_id}");
-                work.send(other.address.note(step, Some(number), &message));
-            }
-            conclude(asked, work, permit, invocation, message).await
-        }
+        Heard::Counts(Some(permit), message) => conclude(asked, work, permit, invocation, message).await,
         Heard::Counts(None, _) | Heard::Silent(_) => asked.refuse(work, No::plain("rules", None)).await,
         Heard::Not(why, message, refusal) => {
             let no = match refusal {

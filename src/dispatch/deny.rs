@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     matrix::render::Loudness,
-    model::{Event, State},
+    model::{Event, Invocation, State},
     policy::{Action, Decision, Permit, Refusal, Why},
-    storage::{ContentKind, Error, Membership, Work},
+    storage::{ContentKind, Error, Membership, Request, Work},
 };
 
 /// Refuses a request that waits.
@@ -26,13 +26,13 @@ pub async fn deny(
     if !matches!(request.state, State::AwaitingApproval | State::AwaitingConfirmation | State::Queued) {
         return Ok(Heard::not("not_waiting", said::stands(request.number, request.state)));
     }
-    let permit = match may(asked, docket, word, false, work) {
+    let permit = match may(asked, (request, &docket.invocation), word, false, work) {
         Ok(permit) => permit,
         Err(heard) => return Ok(*heard),
     };
     if request.state == State::Queued {
         // It has all it needs: whoever may refuse it may still keep it from starting.
-        cancel_before_start(asked, work, docket, word).await?;
+        cancel_before_start(asked, work, request, word).await?;
     } else {
         let words = reason.map(|reason| work.content(request.number, ContentKind::Reason, reason.as_bytes()));
         let event = Event::CommandDenied {
@@ -49,18 +49,17 @@ pub async fn deny(
     Ok(Heard::Counts(Some(permit), said::done("Refused", request.number)))
 }
 
-/// Drops a request that waits or is queued, or has a running one stopped.
+/// Drops a request that waits or is queued, or has a running one stopped: also one whose command is no more.
 pub async fn cancel(
     asked: &Asked<'_>,
     work: &mut Work,
-    docket: &Docket,
+    (request, invocation): (&Request, &Invocation),
     word: &Word<'_>,
 ) -> Result<Heard, Error> {
-    let request = &docket.request;
     if request.state.is_terminal() || request.state == State::Received {
         return Ok(Heard::not("not_waiting", said::stands(request.number, request.state)));
     }
-    let permit = match may(asked, docket, word, true, work) {
+    let permit = match may(asked, (request, invocation), word, true, work) {
         Ok(permit) => permit,
         Err(heard) => return Ok(*heard),
     };
@@ -68,17 +67,16 @@ pub async fn cancel(
         work.wish_to_cancel(&permit, request.number).await?;
         return Ok(Heard::Counts(Some(permit), said::stopping(request.number)));
     }
-    cancel_before_start(asked, work, docket, word).await?;
+    cancel_before_start(asked, work, request, word).await?;
     Ok(Heard::Counts(Some(permit), said::done("Cancelled", request.number)))
 }
 
 async fn cancel_before_start(
     asked: &Asked<'_>,
     work: &mut Work,
-    docket: &Docket,
+    request: &Request,
     word: &Word<'_>,
 ) -> Result<(), Error> {
-    let request = &docket.request;
     let event = Event::CommandCancelled { by: word.by.to_owned() };
     work.transition(request.number, request.state, State::Cancelled, event).await?;
     let message = said::cancelled(word.by, request.number);
@@ -95,7 +93,7 @@ fn ended(state: &'static str) {
 /// Whether the rules let somebody say no to this. Whoever may approve it may also refuse it.
 fn may(
     asked: &Asked<'_>,
-    docket: &Docket,
+    (request, invocation): (&Request, &Invocation),
     word: &Word<'_>,
     cancels: bool,
     work: &Work,
@@ -106,7 +104,10 @@ fn may(
     if word.standing.membership != Some(Membership::Join) {
         return Err(Box::new(Heard::Silent("membership")));
     }
-    let (of, requester, said) = (&docket.invocation, &*docket.request.sender, word.said);
+    // What is done to a system that is no more is done to the room.
+    let known = |subject: &String| asked.in_force.declares(subject);
+    let of = Invocation { subject: invocation.subject.clone().filter(known), ..invocation.clone() };
+    let (of, requester, said) = (&of, &*request.sender, word.said);
     let by = (word.by, word.standing);
     let ask = |action| asked.in_force.ask_as_said(asked.room, by, action, said, work.now());
     let first =

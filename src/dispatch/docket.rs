@@ -38,9 +38,24 @@ pub enum Found {
     /// It is there.
     There(Box<Docket>),
     /// It is there, but what it asked for was never understood, or is not in the ops folder any more.
-    Gone(Box<Request>),
+    Gone(Box<Gone>),
     /// There is none of this number in this room.
     Nowhere,
+}
+
+/// A request that can be given nothing any more, and can still be stopped.
+pub struct Gone {
+    /// The request.
+    pub request: Request,
+    /// Its requester's standing.
+    pub standing: Standing,
+}
+
+impl Gone {
+    /// The request as it goes through the pipeline.
+    pub fn asked<'a>(&'a self, house: &'a Arc<House>, in_force: &'a InForce, room: &'a Room) -> Asked<'a> {
+        asked((&self.request, &self.standing), house, in_force, room)
+    }
 }
 
 impl Docket {
@@ -60,23 +75,34 @@ impl Docket {
                 request.ops == Some(in_force.ops.digest) || still_means(&in_force.ops, room, &invocation);
             (room.commands.contains(&command.name) && same).then_some((invocation, command))
         });
-        let Some((invocation, command)) = known else { return Ok(Found::Gone(Box::new(request))) };
+        let Some((invocation, command)) = known else {
+            return Ok(Found::Gone(Box::new(Gone { request, standing })));
+        };
         let waiting = if request.waited { work.waiting(number).await? } else { None };
         Ok(Found::There(Box::new(Self { request, invocation, command, standing, waiting })))
     }
 
     /// The request as it goes through the pipeline.
     pub fn asked<'a>(&'a self, house: &'a Arc<House>, in_force: &'a InForce, room: &'a Room) -> Asked<'a> {
-        Asked {
-            house,
-            in_force,
-            room,
-            standing: &self.standing,
-            sender: &self.request.sender,
-            number: self.request.number,
-            address: Address::of_request(&self.request, room.answers),
-            granted: Granted::default(),
-        }
+        asked((&self.request, &self.standing), house, in_force, room)
+    }
+}
+
+fn asked<'a>(
+    (request, standing): (&'a Request, &'a Standing),
+    house: &'a Arc<House>,
+    in_force: &'a InForce,
+    room: &'a Room,
+) -> Asked<'a> {
+    Asked {
+        house,
+        in_force,
+        room,
+        standing,
+        sender: &request.sender,
+        number: request.number,
+        address: Address::of_request(request, room.answers),
+        granted: Granted::default(),
     }
 }
 

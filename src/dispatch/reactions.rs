@@ -10,7 +10,7 @@ use super::{
     approve::{self, Heard},
     confirm, deny,
     dispatcher::House,
-    docket::{Docket, Found, Seen, Word},
+    docket::{Docket, Found, Gone, Seen, Word},
     event::Incoming,
     in_force::InForce,
     said_of_waiting as said,
@@ -63,6 +63,7 @@ pub async fn process(
     };
     let docket = match Docket::find(place.in_force, work, &incoming.room_id, number).await? {
         Found::There(docket) => docket,
+        Found::Gone(gone) if live => return stop_gone(house, work, place, incoming, &gone).await,
         Found::Gone(_) | Found::Nowhere => return Ok(()),
     };
     let mut asked = docket.asked(house, place.in_force, place.room);
@@ -82,11 +83,11 @@ pub async fn process(
             approve::approve(house, &mut asked, work, &docket, &word).await?
         }
     } else if live {
-        deny::cancel(&asked, work, &docket, &word).await?
+        deny::cancel(&asked, work, (&docket.request, &docket.invocation), &word).await?
     } else if docket.request.state == State::Running {
         return Ok(());
     } else if by_requester {
-        deny::cancel(&asked, work, &docket, &word).await?
+        deny::cancel(&asked, work, (&docket.request, &docket.invocation), &word).await?
     } else {
         deny::deny(&asked, work, &docket, &word, None).await?
     };
@@ -105,6 +106,35 @@ pub async fn process(
     };
     let step = format!("request/{number}/word/{}", incoming.event_id);
     work.send(asked.address.note(step, Some(number), &message));
+    Ok(())
+}
+
+/// A run is to be stopped whose command is not in force any more.
+async fn stop_gone(
+    house: &Arc<House>,
+    work: &mut Work,
+    place: &Place<'_>,
+    incoming: &Incoming,
+    gone: &Gone,
+) -> Result<(), Error> {
+    let Some(invocation) = &gone.request.invocation else { return Ok(()) };
+    let asked = gone.asked(house, place.in_force, place.room);
+    let word = Word {
+        by: &incoming.sender,
+        standing: place.standing,
+        event_id: &incoming.event_id,
+        late: is_late(place.in_force, incoming, place.row, work),
+        said: None,
+        seen: Seen::Unsaid,
+    };
+    if let Heard::Not(why, message, _) =
+        deny::cancel(&asked, work, (&gone.request, invocation), &word).await?
+        && why != "not_waiting"
+    {
+        let number = gone.request.number;
+        let step = format!("request/{number}/word/{}", incoming.event_id);
+        work.send(asked.address.note(step, Some(number), &message));
+    }
     Ok(())
 }
 

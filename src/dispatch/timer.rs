@@ -70,7 +70,8 @@ pub async fn process(house: &Arc<House>, mut work: Work, row: &InboxRow) -> Resu
                 }
             }
         }
-        Found::Gone(request) => {
+        Found::Gone(gone) => {
+            let request = &gone.request;
             // What it asked for is not there any more: nobody can approve it, and its time runs all the same.
             let waits = matches!(request.state, State::AwaitingApproval | State::AwaitingConfirmation);
             if waits
@@ -78,8 +79,7 @@ pub async fn process(house: &Arc<House>, mut work: Work, row: &InboxRow) -> Resu
             {
                 let event = Event::CommandExpired { until: waiting.until };
                 work.transition(request.number, request.state, State::Expired, event).await?;
-                let address =
-                    super::answers::Address::of_request(&request, crate::catalogue::Answers::Thread);
+                let address = super::answers::Address::of_request(request, crate::catalogue::Answers::Thread);
                 let message = said::expired(request.number, request.state, waiting.until, work.now());
                 work.send(address.answer(request.number, State::Expired, &message, Loudness::Text));
             }

@@ -1,6 +1,6 @@
 //! What runs and what waits: locks and the place in their queue, limits, and what `!ps` shows to whom.
 
-use crate::harness::{Plan, World};
+use crate::harness::{OpsFolder, Plan, World};
 
 /// Waits for the answer to a command that says so.
 async fn says(world: &World, event: &str, words: &str) -> String {
@@ -201,4 +201,37 @@ async fn a_request_in_the_queue_that_cannot_be_read_is_set_aside_and_holds_up_no
     assert_eq!(world.count("SELECT count(*) FROM entries WHERE kind = 'command.unprocessable'").await, 1);
     assert_eq!(world.ask("!count next").await.state, "succeeded");
     assert_eq!(world.ops.traced(), ["first begins", "third begins", "third ends", "next"]);
+}
+
+/// `slow` acts on a system that can be taken out with it.
+fn slow_on_legacy(ops: &OpsFolder) {
+    let system = ops.read("systems/api.toml").replace("The api", "What is left of the old one");
+    ops.file("systems/legacy.toml", &system);
+    let slow = ops.read("commands/slow.toml").replace("effect =", "subject = \"legacy\"\neffect =");
+    ops.file("commands/slow.toml", &slow);
+}
+
+#[tokio::test]
+async fn what_runs_can_be_stopped_when_neither_its_command_nor_its_system_is_declared_any_more() {
+    let world = World::changed(slow_on_legacy).await;
+    let first = world.alice.say(&world.room, "!slow 60 first").await;
+    world.started("first begins").await;
+    for file in ["commands/slow.toml", "systems/legacy.toml"] {
+        std::fs::remove_file(world.ops.path().join(file)).unwrap();
+    }
+    let room = world.ops.read("rooms/deploy.toml");
+    world.ops.file("rooms/deploy.toml", &room.replace("\"slow\", ", ""));
+    let reloaded = world.ask("!reload").await;
+    assert_eq!(reloaded.state, "succeeded", "{}", reloaded.body);
+    assert!(world.ask("!slow 0 again").await.body.contains("slow"), "it is no command any more");
+
+    // The rules in force decide who may.
+    let number = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    let no = world.ask_as(&world.bob, &format!("!cancel {number}")).await;
+    assert_eq!(no.state, "refused", "{}", no.body);
+    assert_eq!(world.state_of(&first).await.as_deref(), Some("running"));
+    let yes = world.ask(&format!("!cancel {number}")).await;
+    assert_eq!(yes.state, "succeeded", "{}", yes.body);
+    assert_eq!(world.alice.outcome(&world.bot(), &first).await.state, "cancelled");
+    assert_eq!(world.ops.traced(), ["first begins"]);
 }

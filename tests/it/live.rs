@@ -159,6 +159,20 @@ async fn the_live_message_takes_a_reaction_that_stops_the_run_and_is_closed() {
     world.alice.answer_that(&bot, &message, |edit| body(edit).contains("ended after")).await;
 }
 
+#[tokio::test]
+async fn the_reaction_stops_a_run_also_when_its_command_would_mean_something_else_by_now() {
+    let world = World::changed(talks).await;
+    let bot = world.bot();
+    let command = world.alice.say(&world.room, "!fail 90").await;
+    let message = shows(&world, &command, "step 3").await;
+    let changed = world.ops.read("commands/fail.toml").replace("max = 100", "max = 50");
+    world.ops.file("commands/fail.toml", &changed);
+    let reloaded = world.ask("!reload").await;
+    assert_eq!(reloaded.state, "succeeded", "{}", reloaded.body);
+    world.alice.react(&world.room, &message, "🛑").await;
+    assert_eq!(world.alice.outcome(&bot, &command).await.state, "cancelled");
+}
+
 /// The same, for who asks alone.
 fn talks_privately(ops: &OpsFolder) {
     talks(ops);
