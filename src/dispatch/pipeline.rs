@@ -150,7 +150,7 @@ async fn message(
     };
     // A word to another request is decided by what it does there.
     if let Some(verb) = Verb::of(&command.name) {
-        return about::process(&asked, work, &incoming.event_id, (verb, &invocation)).await;
+        return Box::pin(about::process(&asked, work, &incoming.event_id, (verb, &invocation))).await;
     }
     if let Some(no) = asked.prepare(&mut work, &mut invocation).await? {
         return asked.refuse(work, no).await;
