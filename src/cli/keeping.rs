@@ -292,11 +292,27 @@ impl Keeper {
         let in_force = self.house.current.get();
         self.house.homeserver.ensure_bot("Quarterdeck").await?;
         let mut last = self.last.lock().await;
-        let report = rooms::reconcile(&self.house.homeserver, &self.house.storage, &in_force.ops).await?;
+        let ours = Notify::new();
+        let settled = || ours.notify_one();
+        let House { homeserver, storage, .. } = &*self.house;
+        let reconciled = rooms::reconcile_until(homeserver, storage, &in_force.ops, &settled);
+        tokio::pin!(reconciled);
+        let report = loop {
+            tokio::select! {
+                report = &mut reconciled => break report?,
+                // Nobody waits for people of homeservers that do not answer.
+                () = ours.notified() => self.note_rooms().await?,
+            }
+        };
         for (room, event) in report.news(last.as_ref()) {
             self.house.storage.record(None, room.as_deref(), event).await?;
         }
         *last = Some(report);
+        self.note_rooms().await?;
+        Ok(())
+    }
+
+    async fn note_rooms(&self) -> Result<(), storage::Error> {
         self.health.rooms.store(has_all_rooms(&self.house).await?, Ordering::Relaxed);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Teams on other homeservers: the same rooms, the same rules; and servers that are no team's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -287,4 +287,41 @@ async fn an_open_room_lets_strangers_of_its_teams_homeservers_ask_and_nobody_els
     world.settled().await;
     assert_eq!(world.why_refused(&event).await, "server");
     assert_eq!(world.ops.counted("dave"), 0);
+}
+
+#[tokio::test]
+async fn somebody_whose_homeserver_does_not_answer_holds_up_no_room_and_nobody_else() {
+    // It takes every connection, and says nothing on any.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("localhost:{}", silent.local_addr().unwrap().port());
+    let held = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = silent.accept().await {
+            connections.push(connection);
+        }
+    });
+    let user = format!("@a:{server}");
+    let mut world = World::prepared(Plan::default()).await;
+    world.ops.team("silent", &[&server], &[&user], 0);
+    let room = world.ops.read("rooms/deploy.toml");
+    world.ops.file("rooms/deploy.toml", &room.replace("teams = [", "teams = [\"silent\", "));
+    let begun = Instant::now();
+    world.serve().await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "it was not waited for: {:?}", begun.elapsed());
+
+    // Who comes after them in the room is invited, and served.
+    world.gather().await;
+    assert_eq!(world.ask("!count one").await.state, "succeeded");
+    let failed = "SELECT body FROM entries WHERE kind = 'room.failed'";
+    let told = loop {
+        let told: Vec<String> = sqlx::query_scalar(failed).fetch_all(&world.sql()).await.unwrap();
+        if !told.is_empty() {
+            break told;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "nobody is told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let words = format!("{user} is not invited");
+    assert!(told[0].contains(&words) && told[0].contains(&format!("{server} does not answer")), "{told:?}");
+    held.abort();
 }

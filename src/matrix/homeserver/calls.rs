@@ -1,12 +1,12 @@
 //! The requests that the rest of the house makes, each a method.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use futures_util::Stream;
 use jiff::Timestamp;
 use ruma::{
-    EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, TransactionId, UInt,
-    UserId,
+    EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, ServerName,
+    TransactionId, UInt, UserId,
     api::client::{
         account::whoami::v3 as whoami,
         alias::{
@@ -36,13 +36,16 @@ use ruma::{
     },
     serde::Raw,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{As, DEVICE, Error, Homeserver, NotFound, PATIENCE};
 use crate::storage;
 
 /// How long an upload may take.
 const UPLOAD: Duration = Duration::from_mins(5);
+
+/// How long an invitation may take. A homeserver goes on with it after we have gone, so nothing is lost if it takes longer.
+const INVITATION: Duration = Duration::from_secs(10);
 
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(5);
@@ -247,12 +250,58 @@ impl Homeserver {
         self.send(&format!("leaving {room}"), request).await.map(drop)
     }
 
-    /// Invites somebody.
+    /// Invites somebody. Where their homeserver does not answer ours, that is [`Error::Unanswered`].
     pub async fn invite(&self, room: &RoomId, user: &UserId) -> Result<(), Error> {
         let recipient =
             invite_user::InvitationRecipient::UserId(invite_user::InviteUserId::new(user.to_owned()));
         let request = invite_user::Request::new(room.to_owned(), recipient);
-        self.send(&format!("inviting {user} to {room}"), request).await.map(drop)
+        let doing = format!("inviting {user} to {room}");
+        self.with_another(user, self.send_within(INVITATION, &doing, request)).await.map(drop)
+    }
+
+    /// The same into a room with them alone, which their client files as such.
+    pub async fn invite_alone(&self, room: &RoomId, user: &UserId) -> Result<(), Error> {
+        let content = json!({ "membership": "invite", "is_direct": true });
+        let request = send_state::Request::new_raw(
+            room.to_owned(),
+            StateEventType::RoomMember,
+            user.to_string(),
+            raw("inviting", &content)?.cast_unchecked(),
+        );
+        let doing = format!("inviting {user} to {room}");
+        self.with_another(user, self.send_within(INVITATION, &doing, request)).await.map(drop)
+    }
+
+    /// What our homeserver can do only with that of this person: if nothing came back in time and ours is there, it is the
+    /// other that we wait for.
+    async fn with_another<T>(
+        &self,
+        user: &UserId,
+        asked: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let server = user.server_name();
+        let unanswered = || self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        match asked.await {
+            Err(Error::Away { doing, reason, reached: false }) if self.probe().await.is_ok() => {
+                if server == self.bot().server_name() {
+                    // The room is held, perhaps by the invitation of somebody elsewhere.
+                    return Err(Error::Away { doing, reason, reached: true });
+                }
+                unanswered().insert(server.to_owned(), self.shared.clock.now());
+                Err(Error::Unanswered { doing, server: server.to_owned() })
+            }
+            result => {
+                if result.is_ok() {
+                    unanswered().remove(server);
+                }
+                result
+            }
+        }
+    }
+
+    /// When another homeserver did not answer ours, if it has not since.
+    pub fn unanswered_at(&self, server: &ServerName) -> Option<Timestamp> {
+        self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner).get(server).copied()
     }
 
     /// All state events of a room.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use jiff::Timestamp;
+use ruma::OwnedServerName;
 use serde::Deserialize;
 
 /// How long to wait where a homeserver limits without saying how long.
@@ -24,6 +25,14 @@ pub enum Error {
         reason: String,
         /// Whether something there answered, though not as a homeserver in health does.
         reached: bool,
+    },
+    /// It is there, and waits for another homeserver that has a say in this and does not answer.
+    #[error("{doing}: {server} does not answer our homeserver")]
+    Unanswered {
+        /// What was tried.
+        doing: String,
+        /// The other homeserver.
+        server: OwnedServerName,
     },
     /// It asks us to be slower.
     #[error("{doing}: the homeserver limits the rate and asks to wait {} ms", after.as_millis())]

@@ -9,13 +9,18 @@ mod calls;
 mod error;
 mod link;
 
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 pub use calls::Relation;
 pub use error::{Error, NotFound};
 pub use link::{mark, with_link};
 use ruma::{
-    DeviceId, OwnedUserId, UserId,
+    DeviceId, OwnedServerName, OwnedUserId, UserId,
     api::{
         AppserviceUserIdentity, IncomingResponse, MatrixVersion, OutgoingRequest,
         OutgoingRequestAppserviceExt, SupportedVersions,
@@ -25,7 +30,7 @@ use ruma::{
 };
 use url::Url;
 
-use crate::model::{Clock, Secret};
+use crate::model::{Clock, Secret, Timestamp};
 
 /// The one device of the bot. Nothing about it is secret, and nothing about it has to be stored.
 pub const DEVICE: &str = "QUARTERDECK";
@@ -52,6 +57,8 @@ struct Shared {
     bot: OwnedUserId,
     versions: SupportedVersions,
     clock: Arc<dyn Clock>,
+    /// When other homeservers did not answer it.
+    unanswered: Mutex<HashMap<OwnedServerName, Timestamp>>,
 }
 
 /// As whom a request is made.
@@ -89,7 +96,9 @@ impl Homeserver {
             features: BTreeSet::new(),
         };
         let url = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { shared: Arc::new(Shared { http, url, token, bot, versions, clock }) })
+        Ok(Self {
+            shared: Arc::new(Shared { http, url, token, bot, versions, clock, unanswered: Mutex::default() }),
+        })
     }
 
     /// Quarterdeck's own user.
@@ -106,10 +115,25 @@ impl Homeserver {
         for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
         for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
     {
-        match self.call(As::Device, doing, PATIENCE, request.clone()).await {
+        self.send_within(PATIENCE, doing, request).await
+    }
+
+    /// The same, where it may take so long.
+    async fn send_within<R>(
+        &self,
+        patience: Duration,
+        doing: &str,
+        request: R,
+    ) -> Result<R::IncomingResponse, Error>
+    where
+        R: OutgoingRequest + Send,
+        for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
+        for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
+    {
+        match self.call(As::Device, doing, patience, request.clone()).await {
             Err(error) if error.is("M_UNKNOWN_DEVICE") => {
                 self.make_bot().await?;
-                self.call(As::Device, doing, PATIENCE, request).await
+                self.call(As::Device, doing, patience, request).await
             }
             result => result,
         }

@@ -76,7 +76,10 @@ pub(super) async fn deliver(shared: &Shared, mut row: OutboxRow, is_last: bool) 
             }
             Err(Error::RateLimited { after, .. }) => shared.gate.pause(after),
             Err(error) => {
-                shared.gate.close(&error);
+                // Where it is somebody else's homeserver that does not answer, nothing else waits for it.
+                if !matches!(error, Error::Unanswered { .. }) {
+                    shared.gate.close(&error);
+                }
                 // The first time it is enough that the homeserver answers again. After that it is this message
                 // which it cannot take just now.
                 if tried {

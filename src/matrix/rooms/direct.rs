@@ -171,8 +171,7 @@ fn state(bot: &UserId, user: &UserId, creators_stand_above: bool) -> Vec<State> 
 
 /// Invites the person, so that their client files the room among those with one person.
 async fn invite(homeserver: &Homeserver, room: &OwnedRoomId, user: &UserId) -> Result<(), Error> {
-    let content = json!({ "membership": "invite", "is_direct": true });
-    match patiently(|| homeserver.set_state(room, "m.room.member", user.as_str(), &content)).await {
+    match patiently(|| homeserver.invite_alone(room, user)).await {
         // They came meanwhile.
         Err(error) if error.is("M_FORBIDDEN") && error.to_string().contains("already in the room") => Ok(()),
         result => result.map(drop),

@@ -123,12 +123,27 @@ pub async fn reconcile(
     storage: &Storage,
     ops: &Ops,
 ) -> Result<Report, ReconcileError> {
+    reconcile_until(homeserver, storage, ops, &|| {}).await
+}
+
+/// The same, which calls `ours` when the rooms stand and all who are on our homeserver are invited: those who are elsewhere may
+/// have to be waited for.
+///
+/// # Errors
+///
+/// As [`reconcile`].
+pub async fn reconcile_until(
+    homeserver: &Homeserver,
+    storage: &Storage,
+    ops: &Ops,
+    ours: &(dyn Fn() + Send + Sync),
+) -> Result<Report, ReconcileError> {
     let mut report = Report::default();
-    if !round(homeserver, storage, ops, &mut report).await? {
+    if !round(homeserver, storage, ops, ours, &mut report).await? {
         // A room took another's place: its state is made anew, and the space is tied to it.
         let changes = std::mem::take(&mut report.changes);
         report = Report { changes, ..Report::default() };
-        round(homeserver, storage, ops, &mut report).await?;
+        round(homeserver, storage, ops, ours, &mut report).await?;
     }
     metrics::gauge!("quarterdeck_rooms_failing")
         .set(u32::try_from(report.failures.len()).unwrap_or(u32::MAX));
@@ -140,6 +155,7 @@ async fn round(
     homeserver: &Homeserver,
     storage: &Storage,
     ops: &Ops,
+    ours: &(dyn Fn() + Send + Sync),
     report: &mut Report,
 ) -> Result<bool, ReconcileError> {
     let wanted = Wanted::of(ops);
@@ -177,7 +193,12 @@ async fn round(
         keep.push((wanted, room, found));
     }
     for (wanted, room, found) in &keep {
-        people::admit(&house, wanted, room, found, report).await?;
+        people::name(&house, wanted, room, found, report);
+        people::admit_ours(&house, wanted, room, found, report).await?;
+    }
+    ours();
+    for (wanted, room, found) in &keep {
+        people::admit_others(&house, wanted, room, found, report).await?;
     }
     Ok(!house.moved)
 }

@@ -1,7 +1,9 @@
 //! Who belongs into a room is invited; who is there without belonging is named.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
-use ruma::{OwnedRoomId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
 use super::{
     ReconcileError, Report,
@@ -9,26 +11,29 @@ use super::{
     found::{Found, Standing},
     wanted::WantedRoom,
 };
-use crate::storage::Membership;
+use crate::{matrix::Error, storage::Membership};
 
 /// Who left by themselves is left alone for so long. While the ops folder names them, they belong.
 const LEFT_ALONE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Invites who belongs, and names who does not.
-pub(super) async fn admit(
+/// A homeserver that did not answer is not asked again for so long: a little less than from one look at all rooms to the next.
+const REST: SignedDuration = SignedDuration::from_mins(9);
+
+/// Names who does not belong, and who cannot come in.
+pub(super) fn name(
     house: &House<'_>,
     wanted: &WantedRoom,
     room: &OwnedRoomId,
     found: &Found,
     report: &mut Report,
-) -> Result<(), ReconcileError> {
+) {
     let bot = house.homeserver.bot();
     let strangers = found.members().into_iter().filter(|member| {
         matches!(member.membership, Membership::Join | Membership::Invite)
             && member.user != bot
             && !wanted.admits(&member.user)
     });
-    let strangers: std::collections::BTreeSet<_> = strangers.map(|member| member.user).collect();
+    let strangers: BTreeSet<_> = strangers.map(|member| member.user).collect();
     if !strangers.is_empty() {
         tracing::warn!(
             room.name = wanted.key,
@@ -37,36 +42,89 @@ pub(super) async fn admit(
         );
         report.strangers.insert(wanted.key.clone(), strangers);
     }
-    let now = house.storage.now();
-    for user in wanted.people.iter().filter(|user| *user != bot) {
-        match need(found.standing(user), now) {
-            Need::Nothing => {}
-            Need::Invitation => invite(house, wanted, room, user, report).await?,
-            Need::Unban => report.fail(
-                &wanted.key,
-                Some(room),
-                format!(
-                    "{user} belongs to a team of {} and is banned there. Take them out of the team, or have them unbanned",
-                    told(wanted, room)
-                ),
+    for user in in_need(house, wanted, found, Need::Unban) {
+        report.fail(
+            &wanted.key,
+            Some(room),
+            format!(
+                "{user} belongs to a team of {} and is banned there. Take them out of the team, or have them unbanned",
+                told(wanted, room)
             ),
+        );
+    }
+}
+
+/// Invites who belongs and is on our homeserver.
+pub(super) async fn admit_ours(
+    house: &House<'_>,
+    wanted: &WantedRoom,
+    room: &OwnedRoomId,
+    found: &Found,
+    report: &mut Report,
+) -> Result<(), ReconcileError> {
+    let ours = house.homeserver.bot().server_name();
+    for user in in_need(house, wanted, found, Need::Invitation).filter(|user| user.server_name() == ours) {
+        invite(house, wanted, room, user, report).await?;
+    }
+    Ok(())
+}
+
+/// Invites who belongs and is elsewhere. To be called when all of ours are: while a homeserver is waited for that does not
+/// answer, ours lets nobody else into that room.
+pub(super) async fn admit_others(
+    house: &House<'_>,
+    wanted: &WantedRoom,
+    room: &OwnedRoomId,
+    found: &Found,
+    report: &mut Report,
+) -> Result<(), ReconcileError> {
+    let (homeserver, now) = (house.homeserver, house.storage.now());
+    let ours = homeserver.bot().server_name();
+    let mut others: Vec<_> = in_need(house, wanted, found, Need::Invitation)
+        .filter(|user| user.server_name() != ours)
+        .map(|user| (homeserver.unanswered_at(user.server_name()), user))
+        .collect();
+    // Those who were not waited for in vain come first, and then whom that was longest ago.
+    others.sort();
+    for (unanswered_at, user) in others {
+        if unanswered_at.is_some_and(|at| now.duration_since(at) < REST) {
+            report.fail(&wanted.key, Some(room), unanswered(wanted, room, user));
+        } else if !invite(house, wanted, room, user, report).await? {
+            // Whoever else is invited to this room now would wait behind them: they are next time.
+            return Ok(());
         }
     }
     Ok(())
 }
 
+/// The people of a room who need this.
+fn in_need<'a>(
+    house: &House<'_>,
+    wanted: &'a WantedRoom,
+    found: &Found,
+    what: Need,
+) -> impl Iterator<Item = &'a OwnedUserId> {
+    let (bot, now) = (house.homeserver.bot(), house.storage.now());
+    wanted.people.iter().filter(move |user| *user != bot && need(found.standing(user), now) == what)
+}
+
+/// Invites somebody. Says whether the homeserver is through with it.
 async fn invite(
     house: &House<'_>,
     wanted: &WantedRoom,
     room: &OwnedRoomId,
     user: &UserId,
     report: &mut Report,
-) -> Result<(), ReconcileError> {
+) -> Result<bool, ReconcileError> {
     match patiently(|| house.homeserver.invite(room, user)).await {
         Ok(()) => report.change(&wanted.key, room, format!("{user} invited")),
         Err(error) if concerns_all(&error) => return Err(error.into()),
         // They came meanwhile.
         Err(error) if error.is("M_FORBIDDEN") && error.to_string().contains("already in the room") => {}
+        Err(Error::Unanswered { .. }) => {
+            report.fail(&wanted.key, Some(room), unanswered(wanted, room, user));
+            return Ok(false);
+        }
         Err(error) => report.fail(
             &wanted.key,
             Some(room),
@@ -77,11 +135,20 @@ async fn invite(
             ),
         ),
     }
-    Ok(())
+    Ok(true)
+}
+
+fn unanswered(wanted: &WantedRoom, room: &OwnedRoomId, user: &UserId) -> String {
+    format!(
+        "{user} is not invited to {} yet: {} does not answer our homeserver. It is tried again every ten minutes; see whether it \
+         is there and the two reach each other, and whether the MXID in the team is right",
+        told(wanted, room),
+        user.server_name()
+    )
 }
 
 /// What somebody who belongs needs in order to be there.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Nothing,
     Invitation,
