@@ -100,6 +100,8 @@ pub struct Looked {
     pub said: Vec<(u64, String)>,
     /// What is wrong, each told once.
     pub wrong: Vec<Error>,
+    /// What kept it from reading on, or from saying what it has cosigned: the next look goes on from there.
+    pub away: Option<Error>,
 }
 
 /// A checkpoint that was posted, signed by the log.
@@ -167,18 +169,20 @@ impl RoomFollower {
         Ok(follower)
     }
 
-    /// Looks once: what is new is checked, stored, cosigned, and the last of it said.
-    pub async fn look(&mut self, witness: &Arc<Witness>, now: Timestamp) -> Result<Looked, Error> {
+    /// Looks once: what is new is checked, stored, cosigned, and the last of it said. What was found wrong is told whatever
+    /// fails after it.
+    pub async fn look(&mut self, witness: &Arc<Witness>, now: Timestamp) -> Looked {
         let mut looked = Looked::default();
-        self.read(witness, &mut looked).await?;
+        looked.away = self.read(witness, &mut looked).await.err();
         let origins: BTreeSet<_> = self.logs.iter().map(|log| log.origin().to_owned()).collect();
         for origin in origins {
             self.follow(&origin, witness, now, &mut looked).await;
-            if let Some(said) = self.say(&origin, witness).await? {
-                looked.said.push(said);
+            match self.say(&origin, witness).await {
+                Ok(said) => looked.said.extend(said),
+                Err(error) => looked.away = Some(error),
             }
         }
-        Ok(looked)
+        looked
     }
 
     /// Reads what was posted since the last look; at first, as far back as what was seen of each log.

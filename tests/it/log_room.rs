@@ -118,7 +118,12 @@ async fn cosigned(world: &World, count: usize) -> Vec<i64> {
 
 /// Has one more checkpoint posted, the `count`th; gives its size.
 async fn post_another(world: &World, count: i64) -> i64 {
-    world.ask(&format!("!count word{count}")).await;
+    post_another_by(&world.alice, world, count).await
+}
+
+/// The same, where somebody else gives the log something to hold.
+async fn post_another_by(who: &Person, world: &World, count: i64) -> i64 {
+    world.ask_as(who, &format!("!count word{count}")).await;
     let age = "ALTER TABLE posted DISABLE TRIGGER ALL;
         UPDATE posted SET posted_at = posted_at - interval '2 hours'; ALTER TABLE posted ENABLE ALWAYS TRIGGER posted_stay";
     sqlx::raw_sql(AssertSqlSafe(age)).execute(&world.sql()).await.unwrap();
@@ -215,5 +220,46 @@ async fn a_forged_checkpoint_is_refused_loudly_and_never_signed() {
     // The true log is cosigned still.
     let next = post_another(&world, 2).await;
     assert_eq!(cosigned(&world, 2).await.last(), Some(&next));
+    world.settled().await;
+}
+
+#[tokio::test]
+async fn another_history_is_told_also_where_the_witness_cannot_speak() {
+    let folder = TempDir::new().unwrap();
+    let world = log_room(folder.path()).await;
+    posted(&world, 1).await;
+    let follower = Follower::start(&world, folder.path(), None);
+    cosigned(&world, 1).await;
+    follower.says(&["said in the log room"]).await;
+    drop(follower);
+
+    // It is muted; then the log goes on, and somebody who has its key makes another history of the same length.
+    let bot = Person::puppet(
+        &world.lease.homeserver,
+        &world.lease.appservice.as_token,
+        &world.lease.appservice.bot,
+    )
+    .await;
+    let levels = ["rooms", &world.room, "state", "m.room.power_levels", ""];
+    let before = bot.must("GET", &levels, &json!(null)).await;
+    let mut muted = before.clone();
+    muted["users"][&world.alice.id] = json!(-1);
+    bot.must("PUT", &levels, &muted).await;
+    let size = post_another_by(&world.bob, &world, 2).await;
+    let origin = public(&world).origin().to_owned();
+    let text = fs::read_to_string(world.audit_key()).unwrap();
+    let key = LogKey::read(&Secret::new(text), &origin).unwrap();
+    let note = key.sign(Head { size: u64::try_from(size).unwrap(), root: leaf_hash(b"other") }).unwrap();
+    forge(&world.bob, &world, &Ask { old: 0, proof: Vec::new(), note }).await;
+
+    // Each time that it is started.
+    for _ in 0..2 {
+        fs::remove_file(folder.path().join("stderr")).unwrap();
+        let follower = Follower::start(&world, folder.path(), None);
+        follower.says(&["the log has two histories", "answering in the log room", "M_FORBIDDEN"]).await;
+    }
+    bot.must("PUT", &levels, &before).await;
+    let _follower = Follower::start(&world, folder.path(), None);
+    assert_eq!(cosigned(&world, 2).await.last(), Some(&size));
     world.settled().await;
 }
