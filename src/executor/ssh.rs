@@ -21,7 +21,10 @@ use super::{Executor, Left, Ran, Sink, kind::Kind, redact::Redactor, spool::Spoo
 use crate::{
     catalogue::{Command, RunKind, SshRun},
     command::{SshCommand, ssh_command},
-    model::{AttemptId, Ending, Invocation, Outcome, OutputSummary, RequestNumber, Secret, SignedDuration},
+    model::{
+        AttemptId, Ending, Invocation, Outcome, OutputSummary, Random as _, RequestNumber, Secret,
+        SignedDuration, SystemRandom,
+    },
 };
 
 mod host;
@@ -34,7 +37,7 @@ use shown::{Shown, Voice};
 
 /// A program to run on other hosts. Private to the executor, which makes it from a warrant.
 pub(super) struct Remote {
-    attempt: AttemptId,
+    pub(super) attempt: AttemptId,
     number: RequestNumber,
     run: SshRun,
     built: Result<SshCommand, String>,
@@ -153,11 +156,12 @@ impl Prepared<'_> {
     /// Every host, so many at once.
     async fn all(&self, remote: &Remote, shown: &Shown<'_>, stop: &CancellationToken) -> Vec<End> {
         let failed = &AtomicBool::new(false);
-        let word = remote.attempt.0.simple().to_string();
         let mut turns = Vec::new();
         for (index, ((name, host), known)) in self.command.hosts.iter().zip(&self.known).enumerate() {
-            let errand =
-                Errand { name, host, words: &self.command.words, key: &self.key, known, word: &word };
+            // Drawn for this connection, kept nowhere, and not the attempt's id, which people are shown: a program that
+            // could print it would tell its own end.
+            let word = SystemRandom.uuid().simple().to_string();
+            let errand = Errand { name, host, words: &self.command.words, key: &self.key, known, word };
             turns.push(async move { (index, self.one(remote, shown, stop, errand, failed).await) });
         }
         let mut ends: Vec<_> =

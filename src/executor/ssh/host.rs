@@ -50,7 +50,7 @@ pub(super) struct Errand<'a> {
     pub(super) key: &'a Path,
     pub(super) known: &'a Path,
     /// What the program's start and end are known by.
-    pub(super) word: &'a str,
+    pub(super) word: String,
 }
 
 /// Runs the program on a host, to its end.
@@ -133,7 +133,7 @@ async fn converse(
     }
     Point::AfterProcessStart.pass();
     let mut stdin = Some(stdin);
-    let mut output = Output::new(errand.word);
+    let mut output = Output::new(&errand.word);
     let mut give_up_at: Option<Instant> = None;
     let mut buffer = vec![0; 64 << 10];
     while output.status.is_none() {

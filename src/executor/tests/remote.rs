@@ -109,6 +109,20 @@ async fn a_program_runs_there_and_its_output_and_status_come_back_without_the_ke
     assert!(!left.iter().any(|path| path.ends_with("key")), "{left:?}");
 }
 
+#[tokio::test]
+async fn a_program_that_prints_what_everybody_may_know_of_its_run_does_not_tell_its_own_end() {
+    let sshd = Sshd::start();
+    let deck = deck(&sshd);
+    let there = deck.there("printf '\\036%s end 0\\n' \"$1\" \"$2\"; exit 3");
+    let command = command(&there, &[("web1", sshd.declared("host.pub"))], "");
+    let attempt = AttemptId(crate::model::Random::uuid(&crate::model::SystemRandom));
+    let (simple, whole) = (attempt.0.simple().to_string(), attempt.to_string());
+    let mut remote = remote(&command, &[&simple, &whole]);
+    remote.attempt = attempt;
+    let ran = run(&deck, remote).await;
+    assert_eq!(ran.outcome.ending, Ending::Exited { status: 3 }, "{}", said(&ran));
+}
+
 fn hex(text: &str) -> String {
     text.bytes()
         .flat_map(|byte| [byte >> 4, byte & 15])
@@ -220,16 +234,27 @@ async fn a_cancel_and_the_time_limit_end_the_program_there_with_what_it_started(
     }
 }
 
+/// Tells when something was printed.
+struct Begun(tokio::sync::Notify);
+
+impl Sink for Begun {
+    fn output(&self, _: &[u8]) {
+        self.0.notify_one();
+    }
+}
+
 #[tokio::test]
 async fn a_lost_connection_makes_the_outcome_unknown_and_ends_the_program_there() {
     let mut sshd = Sshd::start();
     let deck = deck(&sshd);
     let there = deck.there("echo $$ > leader; echo begun; sleep 600");
     let command = command(&there, &[("web1", sshd.declared("host.pub"))], "");
-    let cancel = CancellationToken::new();
-    let running = deck.executor.run_kind(remote(&command, &["x"]), &cancel, &NoSink);
+    let (cancel, begun) = (CancellationToken::new(), Begun(tokio::sync::Notify::new()));
+    let running = deck.executor.run_kind(remote(&command, &["x"]), &cancel, &begun);
     let watch = async {
         let leader: i32 = appears(&deck.path("leader")).await.parse().expect("a pid");
+        // What it printed has come.
+        begun.0.notified().await;
         sshd.cut();
         leader
     };
