@@ -54,6 +54,7 @@ mod seeing;
 mod sight;
 mod speech;
 mod struck;
+mod succession;
 mod timer;
 mod trail;
 mod versions;

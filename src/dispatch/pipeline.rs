@@ -17,7 +17,7 @@ use super::{
     elevation, emergency,
     event::{Incoming, Kind},
     in_force::InForce,
-    local, reload, room_events, running, said_of_queue, speech, struck, timer, trail,
+    local, reload, room_events, running, said_of_queue, speech, struck, succession, timer, trail,
 };
 use crate::{
     appservice,
@@ -26,7 +26,10 @@ use crate::{
     matrix::render::Loudness,
     model::{Block, Event, Invocation, Message, RequestNumber, Span, State, StateMark},
     policy::{Action, Decision, Permit, Question, Refusal, Why},
-    storage::{ContentKind, Error, InboxRow, Membership, NewRequest, STRUCK, Standing, Start, TIMER, Work},
+    storage::{
+        ContentKind, Error, InboxRow, Membership, NewRequest, STRUCK, SUCCESSION, Standing, Start, TIMER,
+        Work,
+    },
 };
 
 /// Takes a piece of work to its commit.
@@ -43,6 +46,9 @@ pub async fn process(house: &Arc<House>, work: Work) -> Result<(), Error> {
     let Some(row) = work.row().cloned() else { return Ok(()) };
     if row.source == STRUCK && !work.is_poisoned() {
         return struck::process(house, work, &row).await;
+    }
+    if row.source == SUCCESSION && !work.is_poisoned() {
+        return succession::process(house, work, &row).await;
     }
     if work.is_poisoned() {
         return room_events::unprocessable(house, work, &row).await;

@@ -7,7 +7,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use jiff_sqlx::Timestamp as SqlTime;
 use sqlx::PgExecutor;
 
-use super::{Error, Storage, Work, error::Doing as _, sheaf::Sheaf, work::Held};
+use super::{Error, Storage, Work, error::Doing as _, sheaf::Sheaf, succession::hand_over, work::Held};
 use crate::model::{Event, RequestNumber, Timestamp};
 
 /// Somebody's membership of a room, as Matrix names it.
@@ -81,12 +81,13 @@ impl Storage {
         const DOING: &str = "binding a room";
         let mut tx = self.begin(DOING).await?;
         // The id under another key, and the key with another id, are bound no longer.
-        sqlx::query!(
-            "DELETE FROM rooms WHERE (room_id = $2 AND key <> $1) OR (key = $1 AND room_id <> $2)",
+        let gone = sqlx::query!(
+            "DELETE FROM rooms WHERE (room_id = $2 AND key <> $1) OR (key = $1 AND room_id <> $2)
+             RETURNING key, room_id",
             key,
             room.as_str(),
         )
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await
         .doing(DOING)?;
         sqlx::query!(
@@ -98,6 +99,9 @@ impl Storage {
         .execute(&mut *tx)
         .await
         .doing(DOING)?;
+        for before in gone.iter().filter(|row| row.key == key) {
+            hand_over(&mut tx, &before.room_id, room, self.now()).await?;
+        }
         tx.commit().await.doing(DOING)
     }
 
@@ -135,6 +139,7 @@ impl Storage {
         .execute(&mut *tx)
         .await
         .doing(DOING)?;
+        hand_over(&mut tx, before.as_str(), room, now).await?;
         let mut sheaf = Sheaf::default();
         sheaf.append(None, Some(room), event);
         sheaf.write(self, &mut tx, now, None).await?;

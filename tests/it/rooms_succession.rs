@@ -9,7 +9,7 @@ use ruma::{OwnedRoomId, RoomId};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Person, Plan, World},
+    harness::{OpsFolder, Person, Plan, World},
     rooms_yard::{self, Yard},
 };
 
@@ -185,10 +185,9 @@ async fn after_a_tombstone_that_names_no_room_the_mend_is_named() {
     assert!(report.failures[0].what.contains("names no other room. To have a new room made"), "{report:#?}");
 }
 
-#[tokio::test]
-async fn commands_count_in_the_room_that_an_administrator_confirmed_and_no_longer_in_the_old_one() {
-    let world = World::start().await;
-    let before = world.room.clone();
+/// Has another room take the place of the world's, as an administrator does; gives its id.
+async fn adopted(world: &World) -> String {
+    let before = &world.room;
     let next = world
         .alice
         .create_room(&json!({
@@ -200,14 +199,21 @@ async fn commands_count_in_the_room_that_an_administrator_confirmed_and_no_longe
     // Alice is one of `administrators`: her invitation is followed.
     world.alice.until_joined(&next, &world.bot()).await;
     let tombstone = json!({ "replacement_room": next, "body": "moved" });
-    world.as_bot().must("PUT", &["rooms", &before, "state", "m.room.tombstone"], &tombstone).await;
+    world.as_bot().must("PUT", &["rooms", before, "state", "m.room.tombstone"], &tombstone).await;
 
     let ops = world.ops.path().to_str().unwrap();
     let output = world.quarterdeck(&["rooms", "adopt", "deploy", &next, "--ops", ops]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains(&format!("{next} is the room of deploy now, confirmed by ")), "{said}");
+    next
+}
 
+#[tokio::test]
+async fn commands_count_in_the_room_that_an_administrator_confirmed_and_no_longer_in_the_old_one() {
+    let world = World::start().await;
+    let before = world.room.clone();
+    let next = adopted(&world).await;
     let old = world.alice.say(&before, "!count old").await;
     let new = world.alice.say(&next, "!count new").await;
     assert_eq!(world.alice.outcome(&world.bot(), &new).await.state, "succeeded");
@@ -220,4 +226,54 @@ async fn commands_count_in_the_room_that_an_administrator_confirmed_and_no_longe
         .unwrap();
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&body["before"], &body["creators"]), (&json!(before), &json!([world.alice.id])));
+}
+
+/// What fails waits for a lead.
+fn failing_waits(ops: &OpsFolder) {
+    ops.file(
+        "policies/waits.cedar",
+        r#"
+@id("waits")
+@says("What fails is approved by a lead.")
+@remedy("approval") @by("leads") @count("1")
+forbid (principal, action == Action::"fail", resource) unless { context.approvals.leads >= 1 };
+@id("approving")
+permit (principal in Team::"leads", action == Action::"approve", resource);
+"#,
+    );
+}
+
+#[tokio::test]
+async fn what_is_scheduled_goes_on_in_the_next_room_and_what_waited_is_ended_and_that_is_said_there() {
+    let world = World::changed(failing_waits).await;
+    let set = world.ask("!every day 03:00 count tick").await;
+    assert_eq!(set.state, "succeeded", "{}", set.body);
+    let waits = world.bob.say(&world.room, "!fail").await;
+    let begun = std::time::Instant::now();
+    while world.state_of(&waits).await.as_deref() != Some("awaiting_approval") {
+        assert!(begun.elapsed().as_secs() < 30, "{:?}", world.state_of(&waits).await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let number = world.count("SELECT number FROM requests WHERE state = 'awaiting_approval'").await;
+    let next = adopted(&world).await;
+
+    let says = |words: String| {
+        let (bot, next) = (world.bot(), next.clone());
+        move |it: &&Value| {
+            it["sender"] == bot.as_str()
+                && it["room_id"] == next.as_str()
+                && it["content"]["body"].as_str().is_some_and(|body| body.contains(&words))
+        }
+    };
+    let ended = says(format!(" {number} of **{}** waited in the room whose place", world.bob.id));
+    world.alice.until("the end of what waited", |seen| seen.iter().find(&ended).map(|_| ())).await;
+    assert_eq!(world.state_of(&waits).await.as_deref(), Some("cancelled"));
+
+    sqlx::query("UPDATE schedules SET next_at = now() - interval '1 second' WHERE ended_at IS NULL")
+        .execute(&world.sql())
+        .await
+        .unwrap();
+    let done = says("counted tick".to_owned());
+    world.alice.until("what is scheduled", |seen| seen.iter().find(&done).map(|_| ())).await;
+    assert_eq!(world.ops.traced(), ["tick"]);
 }
