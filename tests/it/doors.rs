@@ -114,6 +114,7 @@ fn what_work_can_do_for_somebody_takes_the_permit_that_a_decision_gave() {
                     "standing",
                     "standing_to_ask",
                     "waiting",
+                    "waiting_requests_in",
                     "waiting_requests_of",
                 ],
             ),
