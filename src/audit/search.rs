@@ -11,7 +11,7 @@ use crate::{
     catalogue::{OUTCOMES, Ops, duration, nearest, one_of},
     command::Mistake,
     model::{RequestNumber, SignedDuration, Timestamp, quoted},
-    storage::{Cursor, Error, Found, Recorded, Search, Storage},
+    storage::{Cursor, Error, Found, Recorded, RoomIds, Search, Storage},
 };
 
 /// The names of what can be given.
@@ -38,7 +38,7 @@ pub struct Within<'a> {
     /// The version in force: teams.
     pub ops: &'a Ops,
     /// The rooms that can be named, by key.
-    pub rooms: &'a BTreeMap<String, OwnedRoomId>,
+    pub rooms: &'a RoomIds,
     /// The time now, for `7d`.
     pub now: Timestamp,
 }
@@ -111,7 +111,12 @@ impl Given {
             })
         });
         let search = Search {
-            rooms: self.0.get("room").map(|key| within.room(key)).transpose()?.map(|room| [room].into()),
+            rooms: self
+                .0
+                .get("room")
+                .map(|key| within.room(key))
+                .transpose()?
+                .map(|ids| ids.into_iter().collect()),
             request: None,
             by: self.0.get("by").map(|who| within.person(who)).transpose()?,
             team: self.0.get("team").map(|team| within.team(team)).transpose()?,
@@ -148,8 +153,8 @@ impl Within<'_> {
         self.wrong(name, given, &one_of(&names), nearest(given, there), example)
     }
 
-    fn room(&self, key: &str) -> Result<OwnedRoomId, Mistake> {
-        let by_id = self.rooms.values().find(|id| id.as_str() == key);
+    fn room(&self, key: &str) -> Result<Vec<OwnedRoomId>, Mistake> {
+        let by_id = self.rooms.values().find(|ids| ids.iter().any(|id| id.as_str() == key));
         let found = self.rooms.get(key).or(by_id).cloned();
         found.ok_or_else(|| self.one_of("room", key, self.rooms.keys().map(String::as_str)))
     }

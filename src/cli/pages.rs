@@ -1,16 +1,16 @@
 //! Joins the pages to what decides: `web` asks, `dispatch` answers, and neither knows the other.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use futures_util::future::{BoxFuture, FutureExt as _};
-use ruma::{OwnedRoomId, RoomId, UserId};
+use ruma::{RoomId, UserId};
 
 use crate::{
     catalogue::Ops,
     dispatch::{House, Sight},
     model::RequestNumber,
-    storage::{Error, Storage},
+    storage::{Error, RoomIds, Storage},
     web::{self, Decides, Pages, WrittenRule},
 };
 
@@ -58,7 +58,7 @@ impl Decides for Asks {
 }
 
 impl web::Sight for Sight {
-    fn rooms(&self) -> &BTreeMap<String, OwnedRoomId> {
+    fn rooms(&self) -> &RoomIds {
         self.rooms()
     }
 

@@ -24,8 +24,7 @@ pub async fn again(
     };
     let storage = &asked.house.storage;
     // A request of another room is none of this room's business, and does not even exist here.
-    let Some(request) = storage.request(number).await?.filter(|request| request.room == asked.address.room)
-    else {
+    let Some(request) = asked.request_of_here(number).await? else {
         return not("there is no such request in this room.");
     };
     let bound = match request.invocation {

@@ -180,8 +180,7 @@ fn pong(asked: &Asked<'_>, work: &Work, row: &InboxRow) -> Message {
 async fn story(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) -> Result<Message, Error> {
     reads(asked, work, format!("request {number}"));
     // A request of another room is none of this room's business, and does not even exist here.
-    let request = asked.house.storage.request(number).await?;
-    let Some(request) = request.filter(|request| request.room == asked.address.room) else {
+    let Some(request) = asked.request_of_here(number).await? else {
         return Ok(Message::plain().line([
             Span::text("There is no request "),
             Span::code(number.to_string()),

@@ -22,9 +22,8 @@ pub async fn erase(
         return not("Which request? Its number is missing.".to_owned());
     };
     let number = RequestNumber(*number);
-    let request = asked.house.storage.request(number).await?;
     // A request of another room is none of this room's business, and does not even exist here.
-    if request.is_none_or(|request| request.room != asked.address.room) {
+    if asked.request_of_here(number).await?.is_none() {
         return not(format!("There is no request {number} in this room."));
     }
     let reason = invocation.arguments.get("reason").map(Value::to_string).unwrap_or_default();

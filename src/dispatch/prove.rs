@@ -17,8 +17,7 @@ pub async fn prove(asked: &Asked<'_>, work: &mut Work, number: RequestNumber) ->
     super::builtin::reads(asked, work, format!("the proof of request {number}"));
     let storage = &asked.house.storage;
     // A request of another room is none of this room's business, and does not even exist here.
-    let request = storage.request(number).await?.filter(|request| request.room == asked.address.room);
-    let Some(request) = request else {
+    let Some(request) = asked.request_of_here(number).await? else {
         return said(format!("There is no request {number} in this room."));
     };
     let Some(SignedLeaf { log, index, body }) = storage.signed_leaf_of(number).await? else {

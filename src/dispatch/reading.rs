@@ -13,7 +13,7 @@ use crate::{
     catalogue::Ops,
     model::{Event, Invocation, RequestNumber, Timestamp},
     policy::{Action, Decision, Told},
-    storage::{Error, Standing},
+    storage::{Error, RoomIds, Standing},
 };
 
 /// What one person may read now. It is made anew for each request, and holds for that one.
@@ -21,7 +21,7 @@ pub struct Sight {
     who: OwnedUserId,
     in_force: Arc<InForce>,
     ops: Ops,
-    rooms: BTreeMap<String, OwnedRoomId>,
+    rooms: RoomIds,
     standings: BTreeMap<OwnedRoomId, Standing>,
     now: Timestamp,
 }
@@ -42,6 +42,14 @@ impl House {
                 rooms.insert(standing.key.clone(), id.clone());
                 standings.insert(id, standing);
             }
+        }
+        // What is recorded of a room whose place another took is recorded of that other.
+        let rooms = self.storage.with_those_before(rooms).await?;
+        for ids in rooms.values() {
+            let standing = ids.first().and_then(|room| standings.get(room)).cloned();
+            let before = ids.iter().skip(1).cloned();
+            standings
+                .extend(standing.into_iter().flat_map(|it| before.clone().map(move |id| (id, it.clone()))));
         }
         let ops = in_force.ops.narrowed(&BTreeSet::new(), |room| rooms.contains_key(&room.key));
         Ok(Sight { who: who.to_owned(), in_force, ops, rooms, standings, now })
@@ -65,8 +73,8 @@ impl Sight {
         &self.who
     }
 
-    /// The rooms whose record they may read, by key.
-    pub const fn rooms(&self) -> &BTreeMap<String, OwnedRoomId> {
+    /// The rooms whose record they may read.
+    pub const fn rooms(&self) -> &RoomIds {
         &self.rooms
     }
 
@@ -108,7 +116,8 @@ impl Sight {
             dry: false,
         };
         let (mut commands, mut subjects) = (BTreeSet::new(), BTreeSet::new());
-        for (id, standing) in &self.standings {
+        let present = self.rooms.values().filter_map(|ids| self.standings.get_key_value(ids.first()?));
+        for (id, standing) in present {
             let Some(room) = self.in_force.ops.rooms.get(&standing.key) else { continue };
             let by = (&*self.who, standing);
             let may = self.in_force.ask(room, by, Action::Run(&asked), &Granted::default(), self.now);

@@ -1,13 +1,14 @@
-//! A room took another's place: what waited there for somebody's word is ended, and that is said where people are now.
+//! A room took another's place: what waited there for somebody's word is ended, and that is said where people are now. What is
+//! recorded of the one is read in the other.
 
 use std::sync::Arc;
 
 use ruma::OwnedRoomId;
 
-use super::{answers, dispatcher::House};
+use super::{answers, dispatcher::House, pipeline::Asked};
 use crate::{
-    model::{Event, Message, Span, State, StateMark},
-    storage::{Error, InboxRow, Work},
+    model::{Event, Message, RequestNumber, Span, State, StateMark},
+    storage::{Error, InboxRow, Request, Work},
 };
 
 /// Ends what waits in the room of this lane. An approval that was given counts for a prompt that nobody can see any more, and
@@ -29,4 +30,13 @@ pub async fn process(house: &Arc<House>, mut work: Work, row: &InboxRow) -> Resu
         metrics::counter!("quarterdeck_requests_total", "state" => "cancelled").increment(1);
     }
     house.conclude(work).await
+}
+
+impl Asked<'_> {
+    /// A request of this room, or of one whose place it took.
+    pub async fn request_of_here(&self, number: RequestNumber) -> Result<Option<Request>, Error> {
+        let storage = &self.house.storage;
+        let Some(request) = storage.request(number).await? else { return Ok(None) };
+        Ok(storage.is_place(&self.address.room, &request.room).await?.then_some(request))
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ruma::UserId;
+use ruma::{OwnedRoomId, UserId};
 
 use super::{builtin, pipeline::Asked};
 use crate::{
@@ -31,7 +31,8 @@ pub fn fault(asked: &Asked<'_>, invocation: &Invocation, now: Timestamp) -> Opti
             ])
         });
     }
-    asked.within(now, |within| given.read(within).err().map(|mistake| mistake.message(prefix)))
+    let here = vec![asked.address.room.clone()];
+    asked.within(here, now, |within| given.read(within).err().map(|mistake| mistake.message(prefix)))
 }
 
 /// Searches what is recorded of this room, and records that it was read.
@@ -39,7 +40,10 @@ pub async fn search(asked: &Asked<'_>, work: &mut Work, invocation: &Invocation)
     let now = work.now();
     let prefix = &asked.in_force.ops.settings.prefix;
     let given = given(invocation);
-    let read = asked.within(now, |within| {
+    let here = (asked.room.key.clone(), asked.address.room.clone());
+    let here =
+        asked.house.storage.with_those_before([here]).await?.into_values().flatten().collect::<Vec<_>>();
+    let read = asked.within(here.clone(), now, |within| {
         given.read(within).map(|(search, before)| (within.hint(&search), search, before))
     });
     let (hint, mut search, before) = match read {
@@ -47,7 +51,7 @@ pub async fn search(asked: &Asked<'_>, work: &mut Work, invocation: &Invocation)
         Err(mistake) => return Ok(mistake.message(prefix)),
     };
     // What is asked in a room is shown to the room: nothing of another one.
-    search.rooms = Some([asked.address.room.clone()].into());
+    search.rooms = Some(here.into_iter().collect());
     let words = match given.recorded().as_str() {
         "" => format!("the last of {}", asked.room.key),
         narrow => format!("of {}:{narrow}", asked.room.key),
@@ -71,8 +75,8 @@ fn given(invocation: &Invocation) -> Given {
 
 impl Asked<'_> {
     /// Gives `read` what a search in this room may speak of.
-    fn within<T>(&self, now: Timestamp, read: impl FnOnce(Within<'_>) -> T) -> T {
-        let rooms = BTreeMap::from([(self.room.key.clone(), self.address.room.clone())]);
+    fn within<T>(&self, here: Vec<OwnedRoomId>, now: Timestamp, read: impl FnOnce(Within<'_>) -> T) -> T {
+        let rooms = BTreeMap::from([(self.room.key.clone(), here)]);
         read(Within { line: "audit", ops: &self.in_sight(now), rooms: &rooms, now })
     }
 

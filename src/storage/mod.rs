@@ -91,7 +91,7 @@ pub use restored::{Quiet, Recovery};
 pub use rooms::{Member, Membership, Standing};
 pub use schedules::{Firing, Scheduled};
 pub use start::{PendingWarrant, Start, Started, Warrant};
-pub use succession::SUCCESSION;
+pub use succession::{RoomIds, SUCCESSION};
 pub use trail::{Cursor, Found, Search};
 pub use tree::{Checkpoint, Growth, Pending, TreeHead, Turn};
 pub use versions::{Loaded, Loading, STRUCK};

@@ -100,7 +100,7 @@ impl Storage {
         .await
         .doing(DOING)?;
         for before in gone.iter().filter(|row| row.key == key) {
-            hand_over(&mut tx, &before.room_id, room, self.now()).await?;
+            hand_over(&mut tx, key, (&before.room_id, room), self.now()).await?;
         }
         tx.commit().await.doing(DOING)
     }
@@ -139,7 +139,7 @@ impl Storage {
         .execute(&mut *tx)
         .await
         .doing(DOING)?;
-        hand_over(&mut tx, before.as_str(), room, now).await?;
+        hand_over(&mut tx, key, (before.as_str(), room), now).await?;
         let mut sheaf = Sheaf::default();
         sheaf.append(None, Some(room), event);
         sheaf.write(self, &mut tx, now, None).await?;

@@ -223,7 +223,10 @@ impl Work {
         number: RequestNumber,
     ) -> Result<Option<Request>, Error> {
         let row = read_request!(
-            " WHERE r.number = $1 AND r.room_id = $2 FOR NO KEY UPDATE OF r",
+            " WHERE r.number = $1
+                AND (r.room_id = $2 OR EXISTS (SELECT FROM rooms_before b JOIN rooms n ON n.key = b.key
+                                               WHERE n.room_id = $2 AND b.room_id = r.room_id))
+              FOR NO KEY UPDATE OF r",
             number.0,
             room.as_str()
         )

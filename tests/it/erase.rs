@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use crate::harness::{OpsFolder, Plan, World};
 
 /// Leads may erase; nobody else is said to.
-fn leads_erase(ops: &OpsFolder) {
+pub fn leads_erase(ops: &OpsFolder) {
     let rules = ops.read("policies/rules.cedar");
     let rule = r#"@id("erasing") permit (principal in Team::"leads", action == Action::"erase", resource);"#;
     ops.file("policies/rules.cedar", &format!("{rules}\n{rule}\n"));

@@ -9,7 +9,9 @@ use ruma::{OwnedRoomId, RoomId};
 use serde_json::{Value, json};
 
 use crate::{
+    erase::leads_erase,
     harness::{OpsFolder, Person, Plan, World},
+    pages::{Browser, with_pages},
     rooms_yard::{self, Yard},
 };
 
@@ -276,4 +278,30 @@ async fn what_is_scheduled_goes_on_in_the_next_room_and_what_waited_is_ended_and
     let done = says("counted tick".to_owned());
     world.alice.until("what is scheduled", |seen| seen.iter().find(&done).map(|_| ())).await;
     assert_eq!(world.ops.traced(), ["tick"]);
+}
+
+#[tokio::test]
+async fn what_is_recorded_of_the_room_before_is_read_and_erased_in_the_one_that_took_its_place() {
+    let mut world = World::prepared(Plan::default()).await;
+    with_pages(&world.ops);
+    leads_erase(&world.ops);
+    world.serve().await;
+    world.gather().await;
+    let number = world.ask("!count canary").await.number;
+    world.room = adopted(&world).await;
+
+    let listed = world.ask("!audit --command count").await.body;
+    assert!(listed.contains(&format!("`{number}`")), "{listed}");
+    let story = world.ask(&format!("!audit {number}")).await.body;
+    assert!(story.contains("counted canary"), "{story}");
+    let mut browser = Browser::of(&world, &world.alice).await;
+    let page = browser.get(&format!("/requests/{number}")).await;
+    assert!(page.text.contains("counted canary") && page.text.contains("deploy"), "{}", page.text);
+    let trail = browser.get("/trail?room=deploy&command=count").await.text;
+    assert!(trail.contains(&format!("/requests/{number}\"")), "{trail}");
+
+    let erased = world.ask(&format!("!erase {number} it had a secret")).await;
+    assert!(erased.body.contains("are erased"), "{}", erased.body);
+    let gone = world.ask(&format!("!audit {number}")).await.body;
+    assert!(!gone.contains("canary"), "{gone}");
 }

@@ -1,6 +1,6 @@
 //! `quarterdeck audit list`: searches the log, with the language of `!audit` in a room.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 
@@ -81,7 +81,7 @@ pub(super) struct List {
 impl List {
     pub(super) async fn run(self, storage: &Storage, ops: &Ops) -> anyhow::Result<ExitCode> {
         let given = self.given();
-        let rooms: BTreeMap<_, _> = storage.bound_rooms().await?.into_iter().collect();
+        let rooms = storage.with_those_before(storage.bound_rooms().await?).await?;
         let within = Within { line: "audit list", ops, rooms: &rooms, now: SystemClock.now() };
         let read = given.read(within).map_err(|mistake| anyhow::anyhow!(mistake.plain("quarterdeck ")));
         let (search, before) = read?;

@@ -59,8 +59,9 @@ async fn charts(State(pages): State<Pages>, visitor: Visitor) -> Result<Response
     let who = &visitor.session.user;
     let _place = pages.asking.acquire().await;
     let sight = pages.decides.sight(who).await?;
-    let rooms: Vec<_> = sight.rooms().values().cloned().collect();
-    let about = (rooms.len() == 1).then(|| &*rooms[0]);
+    let rooms: Vec<_> = sight.rooms().values().flatten().cloned().collect();
+    let only = sight.rooms().values().next().filter(|_| sight.rooms().len() == 1);
+    let about = only.and_then(|ids| ids.first()).map(|room| &**room);
     let query = format!("on the pages: charts of the last {DAYS} days");
     pages.decides.reads(who, about, &query).await?;
     let days = days(pages.storage.now());

@@ -18,18 +18,18 @@ mod story;
 mod trail;
 mod visitor;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware::map_response};
 use futures_util::future::BoxFuture;
-use ruma::{OwnedRoomId, RoomId, UserId};
+use ruma::{RoomId, UserId};
 use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::{
     catalogue::Ops,
     model::RequestNumber,
-    storage::{Error, Storage},
+    storage::{Error, RoomIds, Storage},
 };
 
 /// How many requests for pages have the database at once.
@@ -57,7 +57,7 @@ pub trait Decides: Send + Sync + 'static {
 /// What somebody may read at one moment.
 pub trait Sight: Send + Sync {
     /// The rooms whose record they may read, by key.
-    fn rooms(&self) -> &BTreeMap<String, OwnedRoomId>;
+    fn rooms(&self) -> &RoomIds;
 
     /// The folder as far as they may know of it.
     fn ops(&self) -> &Ops;

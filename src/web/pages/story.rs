@@ -118,7 +118,7 @@ pub(super) async fn visible(
     number: RequestNumber,
 ) -> Result<Option<Request>, Stop> {
     let request = pages.storage.request(number).await?;
-    Ok(request.filter(|request| sight.rooms().values().any(|room| *room == request.room)))
+    Ok(request.filter(|request| sight.rooms().values().flatten().any(|room| *room == request.room)))
 }
 
 /// Whether this reader may read what it printed.
@@ -195,7 +195,7 @@ fn facts(
     contents: &[Content],
     sealed: Vec<Span>,
 ) -> Vec<Fact> {
-    let room = sight.rooms().iter().find(|(_, room)| **room == request.room).map(|(key, _)| key.clone());
+    let room = sight.rooms().iter().find(|(_, ids)| ids.contains(&request.room)).map(|(key, _)| key.clone());
     let mut facts = vec![Fact {
         name: "Asked by",
         what: vec![vec![

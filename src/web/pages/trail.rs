@@ -93,9 +93,10 @@ async fn trail(
         given.read(within).map_err(|mistake| Stop::Unreadable(mistake.message(&pages.prefix)))?;
     let hint = within.hint(&search);
     // Where no room is named, all that they may read: nothing that is of no room, or of another.
-    let all = || sight.rooms().values().cloned().collect();
+    let all = || sight.rooms().values().flatten().cloned().collect();
     let rooms = search.rooms.get_or_insert_with(all);
-    let about = rooms.first().filter(|_| rooms.len() == 1).cloned();
+    let mut of = sight.rooms().values().filter(|ids| ids.iter().any(|id| rooms.contains(id)));
+    let about = of.next().filter(|_| of.next().is_none()).and_then(|ids| ids.first()).cloned();
     let query = match given.recorded().as_str() {
         "" => "on the pages: the last".to_owned(),
         narrow => format!("on the pages:{narrow}"),
@@ -171,7 +172,8 @@ fn row(sight: &dyn Sight, found: &Found, entries: &[Recorded]) -> Row {
         (None, Some(_)) => vec![Span::text("could not be understood")],
         _ => audit::summary(found, entries),
     };
-    let key = sight.rooms().iter().find(|(_, room)| Some(*room) == found.room.as_ref());
+    let key =
+        sight.rooms().iter().find(|(_, ids)| found.room.as_ref().is_some_and(|room| ids.contains(room)));
     Row {
         at: Moment(found.cursor.at),
         number: found.request.map(|number| number.to_string()),
