@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -225,16 +225,13 @@ impl Exchange<'_> {
             Ok(answer) => answer,
             Err(Lost::Unsent(reason)) => return Ending::NotStarted { reason },
             Err(Lost::Sent(reason)) if self.only_reads() => return Ending::Failed { reason },
-            Err(Lost::Sent(reason)) => {
-                return Ending::Unknown {
-                    reason: format!(
-                        "{reason}. The request was sent and is not sent again: it may have had its effect"
-                    ),
-                };
-            }
+            Err(Lost::Sent(reason)) => return unknown(&reason),
         };
         let answer = match answer {
-            Answer::Refused(reason) | Answer::Long(reason) => return Ending::Failed { reason },
+            Answer::Behind(reason) if !self.only_reads() => return unknown(&reason),
+            Answer::Refused(reason) | Answer::Behind(reason) | Answer::Long(reason) => {
+                return Ending::Failed { reason };
+            }
             Answer::Whole(whole) => whole,
         };
         let last = match &self.run.poll {
@@ -331,11 +328,24 @@ impl Exchange<'_> {
         expect: &BTreeSet<u16>,
     ) -> Result<Answer, Lost> {
         let answer = answer::read(response, url, self.run.answer_limit, expect).await?;
-        if let (Answer::Refused(_) | Answer::Long(_), Some(text)) = (&answer.0, answer.1) {
+        if let (Answer::Refused(_) | Answer::Behind(_) | Answer::Long(_), Some(text)) = (&answer.0, answer.1)
+        {
             self.shown.line(&text);
         }
         Ok(answer.0)
     }
+}
+
+fn unknown(reason: &str) -> Ending {
+    Ending::Unknown {
+        reason: format!("{reason}. The request was sent and is not sent again: it may have had its effect"),
+    }
+}
+
+/// Whether a status is the word of a gateway that got no answer, or none in time, from where it passed the request on to
+/// (RFC 9110, sections 15.6.3 and 15.6.5).
+pub(super) fn is_a_gateways(status: StatusCode) -> bool {
+    [StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT].contains(&status)
 }
 
 /// Host and port of an address, for people.

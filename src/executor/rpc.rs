@@ -19,7 +19,7 @@ use url::Url;
 
 use super::{
     Executor, Ran, Sink,
-    http::{Lost, Shown, addresses, causes, client, named},
+    http::{Lost, Shown, addresses, causes, client, is_a_gateways, named},
     kind::Kind,
     redact::Redactor,
 };
@@ -233,13 +233,7 @@ impl Exchange<'_> {
             Ok(answer) => answer,
             Err(Lost::Unsent(reason)) => return Ending::NotStarted { reason },
             Err(Lost::Sent(reason)) if self.call.reads => return Ending::Failed { reason },
-            Err(Lost::Sent(reason)) => {
-                return Ending::Unknown {
-                    reason: format!(
-                        "{reason}. The call was sent and is not sent again: it may have had its effect"
-                    ),
-                };
-            }
+            Err(Lost::Sent(reason)) => return unknown(&reason),
         };
         let from = named(&self.door.url);
         match answer::read(status, &body) {
@@ -256,9 +250,18 @@ impl Exchange<'_> {
             }
             Answered::Nonsense { text, what } => {
                 self.shown.line(self.call.run.error_response.as_deref().unwrap_or(&text));
+                if is_a_gateways(status) && !self.call.reads {
+                    return unknown(&format!("{from} answered {status}"));
+                }
                 Ending::Failed { reason: format!("{from} answered {status}, {what}") }
             }
         }
+    }
+}
+
+fn unknown(reason: &str) -> Ending {
+    Ending::Unknown {
+        reason: format!("{reason}. The call was sent and is not sent again: it may have had its effect"),
     }
 }
 

@@ -7,7 +7,7 @@ use reqwest::{Response, header::LOCATION};
 use serde_json::Value;
 use url::Url;
 
-use super::{Lost, causes, named};
+use super::{Lost, causes, is_a_gateways, named};
 
 /// What came back.
 pub(super) enum Answer {
@@ -15,6 +15,8 @@ pub(super) enum Answer {
     Whole(Whole),
     /// Another status than expected, or a redirect to elsewhere; why, in words.
     Refused(String),
+    /// The word of a gateway that had no answer itself: what it passed on may have had its effect.
+    Behind(String),
     /// More than it may be.
     Long(String),
 }
@@ -98,7 +100,8 @@ pub(super) async fn read(
             expect.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
         let reason = format!("{from} answered {status}, and {words} was expected");
-        return Ok((Answer::Refused(reason), Some(String::from_utf8_lossy(&body).trim_end().to_owned())));
+        let answer = if is_a_gateways(status) { Answer::Behind(reason) } else { Answer::Refused(reason) };
+        return Ok((answer, Some(String::from_utf8_lossy(&body).trim_end().to_owned())));
     }
     if body.len() > limit {
         body.truncate(limit);

@@ -58,7 +58,8 @@ impl Exchange<'_> {
                     }
                 }
                 Ok(Answer::Long(reason)) => return Err(unknown(&reason)),
-                Ok(Answer::Refused(reason)) | Err(Lost::Sent(reason) | Lost::Unsent(reason)) => {
+                Ok(Answer::Refused(reason) | Answer::Behind(reason))
+                | Err(Lost::Sent(reason) | Lost::Unsent(reason)) => {
                     failures += 1;
                     if failures >= FAILURES {
                         return Err(unknown(&format!("{reason}, {FAILURES} times in a row")));

@@ -252,6 +252,29 @@ async fn an_answer_that_is_lost_is_told_as_such_and_the_request_is_not_sent_agai
 }
 
 #[tokio::test]
+async fn a_gateway_that_had_no_answer_itself_may_have_passed_the_request_on() {
+    for status in ["502 Bad Gateway", "504 Gateway Timeout"] {
+        let service = Service::says(&http(status, "", "no upstream")).await;
+        let ran = sent(&post(&service, "idempotent = true\n")).await;
+        assert!(
+            told(&ran).starts_with("unknown: ") && told(&ran).contains("may have had its effect"),
+            "{}",
+            told(&ran)
+        );
+        assert_eq!((text(&ran), ran.outcome.state()), ("no upstream\n", State::Interrupted));
+        assert_eq!(service.seen().len(), 1, "{status}");
+        // One that only reads has had none; and where the status is what was declared, it is the answer.
+        assert!(told(&sent(&get(&service, "")).await).starts_with("failed: "), "{status}");
+        let declared = format!("expect = [{}]\n", &status[..3]);
+        assert_eq!(
+            sent(&post(&service, &declared)).await.outcome.ending,
+            Ending::Exited { status: 0 },
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn it_goes_along_with_redirects_within_its_host_alone_and_only_where_it_reads() {
     let elsewhere = Service::says(&http("200 OK", "", "elsewhere")).await;
     let target = elsewhere.url("/");
