@@ -52,7 +52,8 @@ pub async fn announce(
     work.send(OutboxDraft {
         step: step.clone(),
         to: room.clone().into(),
-        request: None,
+        // What is said of it goes with it when it is erased.
+        request: Some(asked.number),
         kind: "m.room.message".to_owned(),
         content,
         file: None,
@@ -61,6 +62,7 @@ pub async fn announce(
     if let Some(mut draft) = in_log_room(asked.house, format!("{step}/log"), &told).await?
         && draft.to != room.clone().into()
     {
+        draft.request = Some(asked.number);
         draft.content["msgtype"] = "m.text".into();
         draft.content["m.mentions"] = json!({ "room": true });
         work.send(draft);

@@ -11,6 +11,8 @@ const RULES: &str = r#"
 @id("break-glass")
 @says("Leads break the glass.")
 permit (principal in Team::"leads", action in Action::"tag:emergency", resource);
+@id("leads-erase")
+permit (principal in Team::"leads", action == Action::"erase", resource);
 "#;
 
 async fn world() -> World {
@@ -65,6 +67,25 @@ async fn its_start_is_told_to_the_whole_room_and_to_the_log_room_and_stands_out_
     assert!(!body.contains("burns"), "the words can be erased: {body}");
     let story = world.ask(&format!("!audit {}", answer.number)).await.body;
     assert!(story.contains("Emergency") && story.contains("the primary burns"), "{story}");
+
+    // Its words go from both rooms with it.
+    let erased = world.ask(&format!("!erase {} a name stands in it", answer.number)).await;
+    assert_eq!(erased.state, "succeeded", "{}", erased.body);
+    world.nothing_pending().await;
+    for room in [&world.room, &log] {
+        let messages = messages(&world, room).await;
+        let burns = |body: &&String| body.contains("burns") && !body.starts_with("!failover");
+        assert_eq!(messages.iter().find(burns), None);
+    }
+}
+
+/// What bob can read in a room, back to its beginning.
+async fn messages(world: &World, room: &str) -> Vec<String> {
+    let query = [("dir", "b"), ("limit", "200")];
+    let (status, page) = world.bob.call("GET", &["rooms", room, "messages"], &query, None).await;
+    assert_eq!(status, 200, "{page}");
+    let bodies = page["chunk"].as_array().unwrap().iter();
+    bodies.filter_map(|event| event["content"]["body"].as_str().map(str::to_owned)).collect()
 }
 
 #[tokio::test]
