@@ -10,7 +10,10 @@ use regex::Regex;
 use ruma::{OwnedRoomAliasId, OwnedServerName, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{RuleTest, Run, RunKind, Schedule, Settings, rpc::Endpoint};
+use super::{
+    RuleTest, Run, RunKind, Schedule, Settings,
+    rpc::{Endpoint, Listings},
+};
 use crate::model::{DRY, Digest, Invocation, Sealed, Value};
 
 /// An ops folder: read whole, validated whole.
@@ -47,6 +50,23 @@ pub struct Ops {
 }
 
 impl Ops {
+    /// Whether a command is there because an endpoint lists it, and no file of `commands/` tells of it.
+    pub fn is_listed(&self, command: &str) -> bool {
+        let of_endpoint = |it: &Arc<Command>| matches!(it.run.kind, RunKind::ChatopsRpc(_));
+        self.commands.get(command).is_some_and(of_endpoint)
+            && !self.files.contains_key(&format!("commands/{command}.toml"))
+    }
+
+    /// The digest of its files without what these endpoints say that they offer: it names what people wrote.
+    pub fn digest_without(&self, listings: &Listings) -> Digest {
+        let is_said = |path: &str| {
+            let key = path.strip_prefix("endpoints/").and_then(|name| name.strip_suffix(".json"));
+            key.is_some_and(|key| listings.contains_key(key))
+        };
+        let files = self.files.iter().filter(|(path, _)| !is_said(path));
+        Digest::of_parts(files.flat_map(|(path, bytes)| [path.as_bytes(), bytes.as_slice()]))
+    }
+
     /// The same folder with these subjects alone (`web`, `web@staging`), these rooms and their commands, to tell somebody of it who may not
     /// know of more. It cannot be put in force: its rules and files are left out.
     #[must_use]

@@ -155,7 +155,8 @@ impl Asked<'_> {
     /// What is approved when this is: who asks for what, by what definition, under which rules.
     pub async fn approval_digest(&self, command: &Command, invocation: &Invocation) -> Digest {
         let definition = executor::definition(command).await;
-        approval_digest(self.sender, invocation.digest(), definition, self.in_force.rules.digest())
+        let rules = self.in_force.rules.digest_for(&invocation.command);
+        approval_digest(self.sender, invocation.digest(), definition, rules)
     }
 
     /// Takes what the request has been given and still counts, and ends what does not count any more: what was given for

@@ -15,12 +15,29 @@ use super::{
 };
 use crate::{catalogue::Listings, model::fault::Point};
 
-/// Takes up what endpoints say that they offer. Says whether that was anything new.
+/// Takes up what endpoints say that they offer: together where that is right, else each by itself, so that no service keeps
+/// others from theirs. Says whether that was anything new.
 ///
 /// # Errors
 ///
-/// Why the version with it does not come into force; the one before stays.
+/// Why the version with it, or with that of one of them, does not come into force; what that one offered before stays.
 pub async fn relist(house: &Arc<House>, fresh: Listings) -> Result<bool, NotLoaded> {
+    match take_up(house, fresh.clone()).await {
+        Err(NotLoaded::Mistakes(_)) if fresh.len() > 1 => {}
+        taken => return taken,
+    }
+    let (mut is_new, mut wrong) = (false, None);
+    for (key, listing) in fresh {
+        match take_up(house, Listings::from([(key, listing)])).await {
+            Ok(new) => is_new |= new,
+            Err(error @ NotLoaded::Mistakes(_)) => wrong = wrong.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    wrong.map_or(Ok(is_new), Err)
+}
+
+async fn take_up(house: &Arc<House>, fresh: Listings) -> Result<bool, NotLoaded> {
     let _turn = house.versions.turn().await;
     let current = house.current.get();
     let fresh: Listings = fresh

@@ -43,7 +43,13 @@ pub fn in_force(version: &Version, changes: Vec<Vec<Span>>, changed: bool) -> Me
     if let Some(signer) = &version.signer {
         line.extend([Span::text(" · signed by "), Span::strong(signer.clone())]);
     }
-    let message = Message::marked(StateMark::Succeeded).line(line).list(changes);
+    let mut message = Message::marked(StateMark::Succeeded).line(line).list(changes);
+    if !version.without.is_empty() {
+        let names = version.without.join(", ");
+        message = message.line([Span::text(format!(
+            "Without what these endpoints offer, with which it is not right: {names}. They are asked again."
+        ))]);
+    }
     if version.need_a_restart.is_empty() {
         return message;
     }

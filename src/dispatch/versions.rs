@@ -59,6 +59,10 @@ pub struct Version {
     pub in_force: InForce,
     /// The names of the settings that differ and count after a restart only.
     pub need_a_restart: Vec<&'static str>,
+    /// The endpoints without whose listings it was read, because it is not right with them.
+    pub without: Vec<String>,
+    /// The digest of what people wrote of it.
+    declared: Digest,
     /// The branch, tag or commit that was asked for, where it was fetched.
     pub reference: Option<String>,
     /// Whose signature its commit bears, where signatures are asked for.
@@ -134,7 +138,7 @@ impl Version {
     fn name(&self) -> String {
         let fetched = self.reference.is_some();
         let commit = self.in_force.ops.commit.clone().filter(|_| fetched);
-        commit.unwrap_or_else(|| self.in_force.ops.digest.to_string())
+        commit.unwrap_or_else(|| self.declared.to_string())
     }
 
     /// Whether the log names this one.
@@ -180,23 +184,11 @@ impl Versions {
         self.remember(storage).await?;
         match (&self.mirror, storage.last_loaded().await?) {
             (Some(_), Some(last)) if last.reference.is_some() => self.again(&last).await,
-            _ => match self.of_folder().await {
-                // The folder is right by itself and not with what an endpoint offered: that must not keep us from starting.
-                Err(NotLoaded::Mistakes(mistakes)) if !self.known().is_empty() => {
-                    let without = {
-                        let known = self.known();
-                        self.know(Listings::new());
-                        self.of_folder().await.inspect_err(|_| self.know(known))?
-                    };
-                    let mistakes = told(&mistakes);
-                    tracing::error!(
-                        mistakes,
-                        "with what endpoints offered last the folder is not right; it begins without"
-                    );
-                    Ok(without)
-                }
-                read => read,
-            },
+            _ => {
+                let version = self.of_folder().await?;
+                self.know(listed(&version.in_force.ops));
+                Ok(version)
+            }
         }
     }
 
@@ -213,9 +205,12 @@ impl Versions {
     ) -> Result<Version, NotLoaded> {
         let (read, current) = (Arc::clone(&self.read), Arc::clone(current));
         let read = tokio::task::spawn_blocking(move || read(Origin::Kept(&current.ops), &fresh)).await;
+        let in_force = whole(read)?;
         Ok(Version {
-            in_force: whole(read)?,
+            declared: in_force.ops.digest_without(&listed(&in_force.ops)),
+            in_force,
             need_a_restart: Vec::new(),
+            without: Vec::new(),
             reference: last.and_then(|last| last.reference),
             signer: None,
         })
@@ -303,11 +298,14 @@ impl Versions {
     }
 
     async fn read(&self, folder: PathBuf) -> Result<Version, NotLoaded> {
-        let read = Arc::clone(&self.read);
-        // It takes milliseconds for a small folder, and has no end for a large one with many tests.
-        let listings = self.known();
-        let read = tokio::task::spawn_blocking(move || read(Origin::Folder(&folder), &listings)).await;
-        let mut in_force = whole(read)?;
+        let known = self.known();
+        let (mut in_force, without) = match self.read_with(&folder, known.clone()).await {
+            Err(NotLoaded::Mistakes(mistakes)) if !known.is_empty() => {
+                self.read_without(&folder, known, mistakes).await?
+            }
+            read => (read?, Vec::new()),
+        };
+        let declared = in_force.ops.digest_without(&self.known());
         in_force.ops.settings.rebase(&in_force.ops.folder, &self.folder);
         let need_a_restart = in_force.ops.settings.keep_what_is_read_once(&self.running);
         let roots = ["[homeserver] name", "[homeserver] bot", "[homeserver] alias_prefix"];
@@ -315,7 +313,50 @@ impl Versions {
         if !uprooted.is_empty() {
             return Err(NotLoaded::Uprooted(uprooted));
         }
-        Ok(Version { in_force, need_a_restart, reference: None, signer: None })
+        Ok(Version { in_force, need_a_restart, without, declared, reference: None, signer: None })
+    }
+
+    async fn read_with(&self, folder: &std::path::Path, listings: Listings) -> Result<InForce, NotLoaded> {
+        let (read, folder) = (Arc::clone(&self.read), folder.to_owned());
+        // It takes milliseconds for a small folder, and has no end for a large one with many tests.
+        whole(tokio::task::spawn_blocking(move || read(Origin::Folder(&folder), &listings)).await)
+    }
+
+    /// What people wrote comes into force whatever endpoints say that they offer: where it is right by itself, those listings
+    /// are left out with which it is not, until their endpoints are asked again. Gives their names.
+    async fn read_without(
+        &self,
+        folder: &std::path::Path,
+        known: Listings,
+        mistakes: Vec<Mistake>,
+    ) -> Result<(InForce, Vec<String>), NotLoaded> {
+        // Rules may need what the others list, so each is left out by itself first; then all, and those that can be are kept.
+        let each = known.keys().map(|left| {
+            let rest = known.iter().filter(|(key, _)| *key != left);
+            rest.map(|(key, listing)| (key.clone(), listing.clone())).collect()
+        });
+        let mut right = None;
+        for kept in each.chain([Listings::new()]).collect::<Vec<Listings>>() {
+            if let Ok(read) = self.read_with(folder, kept.clone()).await {
+                right = Some((read, kept));
+                break;
+            }
+        }
+        let Some((mut right, mut kept)) = right else { return Err(NotLoaded::Mistakes(mistakes)) };
+        let more_to_keep = if kept.is_empty() { known.clone() } else { Listings::new() };
+        for (key, listing) in more_to_keep {
+            let more: Listings = kept.clone().into_iter().chain([(key, listing)]).collect();
+            if let Ok(read) = self.read_with(folder, more.clone()).await {
+                (right, kept) = (read, more);
+            }
+        }
+        let without: Vec<_> = known.into_keys().filter(|key| !kept.contains_key(key)).collect();
+        tracing::error!(
+            endpoints = without.join(", "),
+            mistakes = told(&mistakes),
+            "the folder is not right with what these endpoints offered last, and is read without"
+        );
+        Ok((right, without))
     }
 }
 
@@ -332,4 +373,62 @@ async fn find(mirror: &Mirror, reference: Option<&str>) -> Result<Found, NotLoad
         return Err(NotLoaded::NoReference(reference.to_owned()));
     }
     Ok(mirror.find(reference).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{catalogue, policy::Rules};
+
+    fn listing(namespace: &str) -> Listing {
+        let url = "http://127.0.0.1:9/_chatops";
+        Listing::read(url, format!(r#"{{"namespace":"{namespace}","methods":{{}}}}"#).as_bytes()).unwrap()
+    }
+
+    /// Versions of the example, of which these listings are known, and where this says what would be a mistake.
+    fn versions(known: &[(&str, &str)], wrong: fn(&Listings) -> bool) -> Versions {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/example/ops");
+        let read: Reader = Arc::new(move |origin, listings| {
+            let Origin::Folder(folder) = origin else { panic!("a folder") };
+            if wrong(listings) {
+                let (file, mend) = ("endpoints/x.json".to_owned(), String::new());
+                return Err(vec![Mistake { file, line: None, what: "wrong".to_owned(), mend }]);
+            }
+            let ops = catalogue::load_listed(folder, listings, &|_| None)?;
+            let rules = Rules::compile(&ops)?;
+            Ok(InForce { ops, rules })
+        });
+        let running = catalogue::load(&folder, &|_| None).unwrap().settings;
+        let versions = Versions::new(folder, read, running);
+        versions.know(known.iter().map(|(key, namespace)| ((*key).to_owned(), listing(namespace))).collect());
+        versions
+    }
+
+    #[tokio::test]
+    async fn what_people_wrote_is_read_without_the_listings_with_which_it_is_not_right() {
+        let says = |what: &'static str| move |it: &Listing| it.namespace == what;
+        let known = [("a", "good"), ("b", "bad"), ("c", "good"), ("d", "bad")];
+        let read = versions(&known, |all| all.values().any(|it| it.namespace == "bad"));
+        assert_eq!(read.of_folder().await.unwrap().without, ["b", "d"]);
+        assert_eq!(read.known().values().filter(|it| says("bad")(it)).count(), 2, "they are asked again");
+
+        // Where rules need what another lists, that stays.
+        let read = versions(&known[..3], |all| {
+            !all.contains_key("c") || all.values().any(|it| it.namespace == "bad")
+        });
+        assert_eq!(read.of_folder().await.unwrap().without, ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_wrong_by_itself_is_told_as_it_is() {
+        let read = versions(&[("a", "good")], |_| true);
+        let error = read.of_folder().await.unwrap_err();
+        assert!(matches!(&error, NotLoaded::Mistakes(mistakes) if mistakes[0].what == "wrong"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_name_of_a_version_is_that_of_what_people_wrote_whatever_endpoints_say() {
+        let (one, other) = (versions(&[], |_| false), versions(&[("a", "good")], |_| false));
+        assert_eq!(one.name(None).await.unwrap(), other.name(None).await.unwrap());
+    }
 }

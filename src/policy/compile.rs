@@ -1,6 +1,9 @@
 //! Compiles an ops folder's policies into [`Rules`], or tells every mistake in them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use cedar_policy::{EntityUid, PolicySet, Schema, ValidationError, ValidationMode, Validator};
 use jiff::tz::TimeZone;
@@ -53,6 +56,9 @@ pub struct Rules {
     pub(super) no_approvals: String,
     text: String,
     digest: Digest,
+    /// The digest without what endpoints alone declare, and the names of that.
+    declared: Digest,
+    listed: BTreeSet<String>,
     found: Vec<Warning>,
 }
 
@@ -149,6 +155,14 @@ impl Rules {
             return Err(mistakes);
         }
         let digest = digest(ops, &text, &world);
+        let listed: BTreeSet<_> = ops.commands.keys().filter(|name| ops.is_listed(name)).cloned().collect();
+        let declared = if listed.is_empty() {
+            digest
+        } else {
+            let mut declared = ops.clone();
+            declared.commands.retain(|name, _| !listed.contains(name));
+            self::digest(ops, &schema::generate(&declared, &groups), &world)
+        };
         let literals = lint::condition_literals(&policies);
         let reaches = scene::reaches(&policies);
         let no_approvals = inputs::no_approvals(&groups);
@@ -173,6 +187,8 @@ impl Rules {
             no_approvals,
             text,
             digest,
+            declared,
+            listed,
             found: Vec::new(),
         };
         if let Some(mistake) = warn::nobody_reloads(&compiled, ops).filter(|_| to_come) {
@@ -197,6 +213,13 @@ impl Rules {
     /// The digest of what decides: policies, schema, teams, systems and time zone. Nothing else changes it.
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The digest of what decides about one command, as an approval is bound to it: [`Rules::digest`] without the commands
+    /// that endpoints list of themselves, unless it is one of those. What a service says that it offers changes nothing
+    /// that was approved elsewhere.
+    pub fn digest_for(&self, command: &str) -> Digest {
+        if self.listed.contains(command) { self.digest } else { self.declared }
     }
 
     /// The schema in Cedar's language: every name that a rule may use.

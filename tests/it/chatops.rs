@@ -17,7 +17,10 @@ use std::{
 use quarterdeck::model::{Clock, SystemClock};
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::{
+    approvals::{digits, number},
+    harness::{Answer, World},
+};
 
 /// An endpoint.
 struct Endpoint {
@@ -215,6 +218,17 @@ async fn world(endpoint: impl FnOnce(&Path) -> Arc<Endpoint>) -> (World, Arc<End
     (world, started.unwrap())
 }
 
+/// What is answered once the command is one.
+async fn until_known(world: &World, line: &str) -> Answer {
+    loop {
+        let answer = world.ask_as(&world.bob, line).await;
+        let unknown = ["does not know", "No command", "can be used here"];
+        if !unknown.iter().any(|words| answer.body.contains(words)) {
+            return answer;
+        }
+    }
+}
+
 /// Waits until so many versions have been in force.
 async fn versions(world: &World, number: i64) {
     while world.count("SELECT count(*) FROM entries WHERE kind = 'rules.loaded'").await < number {
@@ -301,6 +315,76 @@ async fn what_an_endpoint_lists_otherwise_comes_into_force_as_a_version_and_what
     endpoint.away.store(false, Ordering::Relaxed);
     let answer = world.ask("!ship unlock web").await;
     assert_eq!(answer.state, "succeeded", "{}", answer.body);
+}
+
+#[tokio::test]
+async fn what_an_endpoint_lists_otherwise_leaves_what_waits_elsewhere_as_it_was_shown() {
+    let (world, endpoint) = world(Endpoint::start).await;
+    versions(&world, 2).await;
+    let rules = world.ops.read("policies/ships.cedar");
+    let asks = r#"@id("asked") @says("Counting needs a lead.") @remedy("approval") @by("leads")
+        forbid (principal, action == Action::"count", resource) unless { context.approvals.leads >= 1 };
+        @id("leads-say-so") @says("Leads approve.")
+        permit (principal in Team::"leads", action == Action::"approve", resource);"#;
+    world.ops.file("policies/ships.cedar", &format!("{rules}\n{asks}\n"));
+    world.server.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGHUP);
+    versions(&world, 3).await;
+    let said = world.bob.say(&world.room, "!count sheep").await;
+    let is_prompt = |event: &Value| {
+        event["content"]["org.quarterdeck.step"].as_str().is_some_and(|step| step.contains("/prompt/"))
+    };
+    let prompt = world.bob.answer_that(&world.bot(), &said, is_prompt).await;
+
+    endpoint.listing.lock().unwrap()["methods"]["unlock"] = method("unlock (?<app>\\S+)", &["app"], "unlock");
+    versions(&world, 4).await;
+    let line = format!("!approve {} {}", number(&prompt), digits(&prompt));
+    assert_eq!(world.ask(&line).await.state, "succeeded");
+    let answer = world.bob.outcome(&world.bot(), &said).await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert_eq!(world.count("SELECT count(*) FROM entries WHERE kind = 'approval.void'").await, 0);
+}
+
+#[tokio::test]
+async fn what_one_endpoint_lists_badly_keeps_no_other_from_its_own() {
+    let mut other = None;
+    let (world, endpoint) = world(|folder| {
+        let ship = Endpoint::start(folder);
+        let folder = folder.join("other");
+        std::fs::create_dir_all(&folder).unwrap();
+        other = Some(Endpoint::start(&folder));
+        ship
+    })
+    .await;
+    let other = other.unwrap();
+    world.ops.file(
+        "secrets/other-key.toml",
+        &format!("file = \"{}\"\n", other.folder.join("chatops.pem").display()),
+    );
+    let file = world.ops.read("endpoints/ship.toml").replace(&endpoint.url(), &other.url());
+    world.ops.file("endpoints/ship-more.toml", &file.replace("chatops-key", "other-key"));
+    world.ops.file(
+        "policies/tests/ships.toml",
+        &format!(
+            "[[test]]\nname = \"bob asks\"\nwho = \"{}\"\nroom = \"deploy\"\nwhat = \"ship-options --app web\"\nanswer = \"permitted\"\n",
+            world.bob.id
+        ),
+    );
+    world.server.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGHUP);
+    let answer = until_known(&world, "!ship-more options web").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+
+    // A rule test needs it: what it says now cannot come into force. And it may not take the other's name.
+    endpoint.listing.lock().unwrap()["methods"] =
+        json!({ "more-unlock": method("unlock", &["app"], "unlock") });
+    let asked = *endpoint.listed.lock().unwrap();
+    while *endpoint.listed.lock().unwrap() < asked + 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    other.listing.lock().unwrap()["methods"]["unlock"] = method("unlock (?<app>\\S+)", &["app"], "unlock");
+    let answer = until_known(&world, "!ship-more unlock web").await;
+    assert_eq!(answer.state, "succeeded", "{}", answer.body);
+    assert_eq!(endpoint.calls(), Vec::<Value>::new());
+    assert_eq!(world.ask_as(&world.bob, "!ship options web").await.state, "succeeded");
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ pub(super) fn join(
         }
     }
     let mut endpoints = std::mem::take(&mut everything.endpoints);
+    let words: Vec<String> = endpoints.values().map(|endpoint| endpoint.prefix.clone()).collect();
     let mut prefixes: BTreeMap<String, String> = BTreeMap::new();
     for endpoint in endpoints.values_mut() {
         let place = Place::file(format!("endpoints/{}.toml", endpoint.key));
@@ -52,7 +53,7 @@ pub(super) fn join(
         endpoint.listing = listings.get(&endpoint.key).filter(|it| it.url == endpoint.url).cloned();
         let called = declared(everything, endpoint, &place, problems);
         if endpoint.all {
-            listed(everything, endpoint, &called);
+            listed(everything, endpoint, &words, &called);
         }
     }
     everything.endpoints = endpoints;
@@ -109,7 +110,7 @@ fn fill(run: &mut RpcRun, endpoint: &Endpoint, method: Option<&ListedMethod>) {
 }
 
 /// The commands of what is listed beside them.
-fn listed(everything: &mut Everything, endpoint: &mut Endpoint, called: &BTreeSet<String>) {
+fn listed(everything: &mut Everything, endpoint: &mut Endpoint, words: &[String], called: &BTreeSet<String>) {
     let Some(listing) = endpoint.listing.clone() else { return };
     let mut left_out = BTreeMap::new();
     for (name, method) in listing.methods.iter().filter(|(name, _)| !called.contains(*name)) {
@@ -119,6 +120,10 @@ fn listed(everything: &mut Everything, endpoint: &mut Endpoint, called: &BTreeSe
             }
             Ok(command) if everything.keys("commands").contains(&command.name.as_str()) => {
                 left_out.insert(name.clone(), format!("there is a command `{}` already", command.name));
+            }
+            Ok(command) if is_anothers(&command.name, &endpoint.prefix, words) => {
+                let why = format!("`{}` would be called as another endpoint's commands are", command.name);
+                left_out.insert(name.clone(), why);
             }
             Ok(command) => {
                 if let Err(why) = method.spoken() {
@@ -130,6 +135,12 @@ fn listed(everything: &mut Everything, endpoint: &mut Endpoint, called: &BTreeSe
         }
     }
     endpoint.left_out.extend(left_out);
+}
+
+/// Whether a name that begins with one word begins with a longer one as well: what `app-web` lists is not for `app` to take.
+fn is_anothers(name: &str, word: &str, words: &[String]) -> bool {
+    let begins = |longer: &String| name == longer || name.starts_with(&format!("{longer}-"));
+    words.iter().any(|longer| longer.len() > word.len() && begins(longer))
 }
 
 /// The command of a method that no file tells of: each parameter is a text that need not be given.
