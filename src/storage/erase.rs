@@ -184,31 +184,36 @@ impl Storage {
             r#"
             SELECT named.of AS "request!", named.name AS "name!"
             FROM entries e
+            -- Each body is read once.
+            CROSS JOIN LATERAL (SELECT e.body::jsonb AS json OFFSET 0) AS body
             CROSS JOIN LATERAL (
-                SELECT e.request AS of, e.body::jsonb ->> field AS name
+                SELECT e.request AS of, body.json ->> field AS name
                 FROM unnest(ARRAY['text', 'invocation', 'inputs', 'reason', 'kept', 'whole']) AS field
                 WHERE e.kind NOT IN ('content.erased', 'content.archived')
                 UNION ALL
                 -- What an erasure was for is a content of the request that asked for it.
-                SELECT (e.body::jsonb ->> 'asked')::bigint, e.body::jsonb ->> 'reason' WHERE e.kind = 'content.erased'
+                SELECT (body.json ->> 'asked')::bigint, body.json ->> 'reason' WHERE e.kind = 'content.erased'
                 UNION ALL
-                SELECT e.request, file #>> '{}' FROM jsonb_path_query(e.body::jsonb, '$.files[*]') AS file
+                SELECT e.request, file #>> '{}' FROM jsonb_path_query(body.json, '$.files[*]') AS file
                 WHERE e.kind = 'run.finished'
                 UNION ALL
                 -- The parts of a long output, and of a file, are named by what lists them.
                 SELECT e.request, part FROM contents list
                 CROSS JOIN LATERAL jsonb_array_elements_text(convert_from(list.bytes, 'UTF8')::jsonb -> 'parts') AS part
                 WHERE e.kind = 'run.finished' AND list.kind = 'whole' AND list.request = e.request
-                  AND (encode(list.commitment, 'hex') = e.body::jsonb ->> 'whole'
-                       OR e.body::jsonb -> 'files' ? encode(list.commitment, 'hex'))
+                  AND (encode(list.commitment, 'hex') = body.json ->> 'whole'
+                       OR body.json -> 'files' ? encode(list.commitment, 'hex'))
             ) named
             -- These name contents; other fields of the same names are words.
             WHERE e.request IS NOT NULL AND named.name ~ '^[0-9a-f]{64}$'
               AND e.kind ~ '^(command|approval|confirmation|run|message|elevation|emergency|content)\.'
               AND NOT EXISTS (SELECT FROM contents c WHERE c.commitment = decode(named.name, 'hex'))
-              AND NOT EXISTS (SELECT FROM entries erased
-                              WHERE erased.request = named.of AND erased.kind IN ('content.erased', 'content.archived')
-                                AND erased.body::jsonb -> 'contents' ? named.name)
+              -- Compared as pairs: where much is archived, looking each up among all takes for ever.
+              AND NOT EXISTS (
+                  SELECT FROM entries erased
+                  CROSS JOIN LATERAL jsonb_array_elements_text(erased.body::jsonb -> 'contents') AS content
+                  WHERE erased.kind IN ('content.erased', 'content.archived')
+                    AND erased.request = named.of AND content = named.name)
             ORDER BY e.place LIMIT 1
             "#
         )
