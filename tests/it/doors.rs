@@ -225,6 +225,56 @@ fn every_route_stores_into_the_inbox_or_only_tells() {
 }
 
 #[test]
+fn every_subcommand_asks_the_server_or_has_nothing_done_for_anybody() {
+    let known = BTreeMap::from([
+        ("Serve", "is the server: its work goes through the one pipeline"),
+        ("Run", "asks through the server's socket, like a line in the room"),
+        ("Reload", "asks the same way, for `reload`"),
+        ("Migrate", "changes the schema, with the owner's role"),
+        ("Registration", "writes a file for the homeserver"),
+        ("Check", "reads a folder"),
+        ("Try", "reads a folder, and decides about a line that nobody sent"),
+        ("New", "writes a file into a folder"),
+        ("Import", "writes files into a folder; of a program it asks its help"),
+        ("Note", "records what was done elsewhere"),
+        ("Console", "is a client: what it sends, the homeserver brings us"),
+        ("Access", "reads a folder, or the version that the log kept, and records that"),
+        ("Rules", "decides anew what was decided, on record, and starts nothing"),
+        ("Audit", "reads the log, on record"),
+        ("Witness", "is a server of its own, without a house"),
+        ("Recover", "records that an old backup was put back"),
+        ("Secret", "encrypts what it is given, or makes a key"),
+        ("Rooms", "records which room is ours, for who has the database"),
+        ("Doctor", "looks; of the executor it tries the sandbox, on a program of its own"),
+        ("ExecRun", "becomes the program of a run, for its parent alone"),
+    ]);
+    let cli = code("cli");
+    let declared = cli["cli/mod.rs"].split("\nenum Command {").nth(1).unwrap().split("\n}").next().unwrap();
+    let there: Vec<_> = declared.lines().filter_map(|line| Some(line.trim().split_once('(')?.0)).collect();
+    let there: Vec<_> = there.into_iter().filter(|name| !name.starts_with('#')).collect();
+    let strange: Vec<_> = there.iter().filter(|name| !known.contains_key(**name)).collect();
+    assert!(strange.is_empty(), "say of these subcommands how what they do is decided: {strange:?}");
+    assert_eq!(there.len(), known.len(), "{there:?}");
+
+    // Who can reach the house, its socket, or a program: all others cannot have anything done.
+    for (reach, files) in [
+        ("local::", &["cli/run.rs", "cli/serve.rs"][..]),
+        ("To,", &["cli/reload.rs", "cli/run.rs"]),
+        ("Executor::new(", &["cli/doctor/host.rs", "cli/serve.rs"]),
+        ("House::new(", &["cli/serve.rs"]),
+        ("Dispatcher::", &["cli/serve.rs"]),
+        ("Warrant", &[]),
+        ("Work", &[]),
+    ] {
+        let reaching: Vec<_> =
+            cli.iter().filter(|(_, text)| text.contains(reach)).map(|(name, _)| name.as_str()).collect();
+        let others: Vec<_> = reaching.iter().filter(|file| !files.contains(file)).collect();
+        assert!(others.is_empty(), "`{reach}` is reached from {others:?}");
+        assert!(files.iter().all(|file| reaching.contains(file)), "`{reach}`: {reaching:?}");
+    }
+}
+
+#[test]
 fn every_action_of_the_rules_is_asked_by_some_door() {
     let actions: Vec<String> = code("policy")["policy/request.rs"]
         .split("pub enum Action<'a> {")

@@ -3,6 +3,7 @@
 //! They stand on a real PostgreSQL and real homeservers, which `deploy/test` starts. A test gets a
 //! [`harness::Database`] or a whole [`harness`] world of its own and shares nothing that another could disturb.
 
+mod access;
 mod adopting;
 mod adversary;
 mod again;

@@ -38,6 +38,8 @@ when { context.time.hour < 7 };
 @id("night-of-the-safe") @says("Not from the room of the safe at night.")
 forbid (principal, action == Action::"restart", resource)
 when { context.room == Room::"keys" && context.time.hour < 7 };
+@id("anybody-asks") @says("Anybody may ask what others can.")
+permit (principal, action == Action::"can", resource);
 "#;
 
 /// alice and bob of the team `web`, and carol of the partner, whom the rules let change `api@staging` alone. A second room is
@@ -68,7 +70,14 @@ async fn told(world: &World, who: &Person, line: &str) -> String {
 async fn what_a_partner_mistypes_or_asks_about_reveals_no_system_and_no_room_of_others() {
     let world = world().await;
     let carol = world.carol.as_ref().unwrap();
-    for line in [
+    let asks = |line: &str| format!("!can {} {line}", world.alice.id);
+    let of_alice = [
+        asks("restart vaul staging"),
+        asks("restart api production"),
+        asks("rotate api staging"),
+        asks("rotat api staging"),
+    ];
+    for line in of_alice.iter().map(String::as_str).chain([
         "!restart vaul staging",
         "!restart",
         "!restart web",
@@ -88,7 +97,7 @@ async fn what_a_partner_mistypes_or_asks_about_reveals_no_system_and_no_room_of_
         "!rules night-of-the-safe",
         "!why restart api production",
         "!adoption",
-    ] {
+    ]) {
         let said = told(&world, carol, line).await;
         assert!(!said.contains("vault") && !said.contains("Where the keys are"), "{line}: {said}");
         assert!(!said.contains("keys"), "{line}: {said}");
@@ -116,6 +125,8 @@ async fn who_may_know_of_a_system_and_a_room_is_helped_to_them() {
     let rules = told(&world, &world.bob, "!rules").await;
     assert!(rules.contains("sealed") && rules.contains("night-of-the-safe"), "{rules}");
     assert!(told(&world, &world.bob, "!rules sealed").await.contains("vault"));
+    let can = format!("!can {} restart vaul staging", world.alice.id);
+    assert!(told(&world, &world.bob, &can).await.contains("vault"));
     // Forbidden is not unknown: he may change it in staging.
     assert!(told(&world, &world.bob, "!status").await.contains("vault"));
     let said = told(&world, &world.bob, "!rotate api staging").await;
