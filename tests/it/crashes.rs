@@ -13,8 +13,21 @@ enum Way {
     Inbox,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// A command that needs nothing else.
+    Plain,
+    /// One that needs a lock: its request is written before the lock is looked at.
+    Locked,
+}
+
 /// Kills `serve` at `point` while it handles a command, and looks at what the next start makes of it.
-async fn killed(way: Way, point: Point, state: &str, runs: std::ops::RangeInclusive<usize>) {
+async fn killed(what: What, way: Way, point: Point, state: &str, runs: std::ops::RangeInclusive<usize>) {
+    let (line, trace) = match what {
+        What::Plain => ("!count crash", "crash"),
+        What::Locked => ("!slow 0 crash", "crash begins"),
+    };
     let mut world = World::start().await;
     world.settled().await;
     world.stop().await;
@@ -22,7 +35,7 @@ async fn killed(way: Way, point: Point, state: &str, runs: std::ops::RangeInclus
         Way::Short => world.serve_until(point).await,
         Way::Inbox => world.serve_by_the_inbox_until(point).await,
     }
-    let command = world.alice.say(&world.room, "!count crash").await;
+    let command = world.alice.say(&world.room, line).await;
     world.died().await;
 
     world.serve().await;
@@ -31,7 +44,7 @@ async fn killed(way: Way, point: Point, state: &str, runs: std::ops::RangeInclus
     // And a life later nothing is left to be done once more.
     world.restart().await;
     world.settled().await;
-    assert!(runs.contains(&world.ops.counted("crash")), "{:?}", world.ops.traced());
+    assert!(runs.contains(&world.ops.counted(trace)), "{:?}", world.ops.traced());
     assert_eq!(world.alice.outcomes(&world.bot(), &command).len(), 1, "answered once");
     assert_eq!(world.state_of(&command).await.as_deref(), Some(state));
     let entries = world.entries(answer.number).await;
@@ -43,13 +56,17 @@ async fn killed(way: Way, point: Point, state: &str, runs: std::ops::RangeInclus
         assert_eq!(answer.content("msgtype"), "m.text");
         assert_eq!(answer.content("m.mentions")["user_ids"][0], world.alice.id.as_str());
     }
+    assert_eq!(world.count("SELECT count(*) FROM locks").await, 0);
+    if what == What::Locked {
+        assert_eq!(world.ask("!slow 0 next").await.state, "succeeded", "its lock is free");
+    }
 }
 
 macro_rules! killed {
-    ($($name:ident: $way:ident $point:ident, $state:literal, $runs:expr;)*) => {
+    ($($name:ident: $what:ident $way:ident $point:ident, $state:literal, $runs:expr;)*) => {
         $(#[tokio::test]
         async fn $name() {
-            killed(Way::$way, Point::$point, $state, $runs).await;
+            killed(What::$what, Way::$way, Point::$point, $state, $runs).await;
         })*
 
         #[test]
@@ -83,19 +100,25 @@ macro_rules! killed {
 }
 
 killed! {
-    killed_before_the_inbox_commit_it_is_delivered_again: Inbox BeforeInboxCommit, "succeeded", 1..=1;
-    killed_after_the_inbox_commit_it_is_taken_from_the_inbox: Inbox AfterInboxCommit, "succeeded", 1..=1;
-    killed_before_the_decisions_commit_nothing_had_happened: Inbox BeforeDecisionCommit, "succeeded", 1..=1;
-    killed_after_the_decisions_commit_it_is_interrupted_and_not_run: Inbox AfterDecisionCommit, "interrupted", 0..=0;
-    killed_before_it_is_decided_as_it_arrives_it_is_delivered_again: Short BeforeDecisionCommit, "succeeded", 1..=1;
-    killed_after_it_was_decided_as_it_arrived_it_is_interrupted_and_not_run: Short AfterDecisionCommit, "interrupted", 0..=0;
-    killed_before_the_homeserver_hears_that_it_was_decided_it_is_not_decided_again: Short AfterInboxCommit, "interrupted", 0..=1;
-    killed_after_the_start_of_the_process_it_is_interrupted: Short AfterProcessStart, "interrupted", 0..=1;
-    killed_after_the_end_of_the_process_it_is_interrupted_and_not_run_again: Short AfterProcessEnd, "interrupted", 1..=1;
-    killed_before_the_outcomes_commit_it_is_interrupted_and_not_run_again: Short BeforeOutcomeCommit, "interrupted", 1..=1;
-    killed_after_the_outcomes_commit_it_is_answered_from_the_outbox: Short AfterOutcomeCommit, "succeeded", 1..=1;
-    killed_before_the_answer_it_is_answered_from_the_outbox: Short BeforeAnswer, "succeeded", 1..=1;
-    killed_after_the_answer_it_is_not_answered_twice: Short AfterAnswer, "succeeded", 1..=1;
+    killed_before_the_inbox_commit_it_is_delivered_again: Plain Inbox BeforeInboxCommit, "succeeded", 1..=1;
+    killed_after_the_inbox_commit_it_is_taken_from_the_inbox: Plain Inbox AfterInboxCommit, "succeeded", 1..=1;
+    killed_before_the_decisions_commit_nothing_had_happened: Plain Inbox BeforeDecisionCommit, "succeeded", 1..=1;
+    killed_after_the_decisions_commit_it_is_interrupted_and_not_run: Plain Inbox AfterDecisionCommit, "interrupted", 0..=0;
+    killed_before_it_is_decided_as_it_arrives_it_is_delivered_again: Plain Short BeforeDecisionCommit, "succeeded", 1..=1;
+    killed_after_it_was_decided_as_it_arrived_it_is_interrupted_and_not_run: Plain Short AfterDecisionCommit, "interrupted", 0..=0;
+    killed_before_the_homeserver_hears_that_it_was_decided_it_is_not_decided_again: Plain Short AfterInboxCommit, "interrupted", 0..=1;
+    killed_after_the_start_of_the_process_it_is_interrupted: Plain Short AfterProcessStart, "interrupted", 0..=1;
+    killed_after_the_end_of_the_process_it_is_interrupted_and_not_run_again: Plain Short AfterProcessEnd, "interrupted", 1..=1;
+    killed_before_the_outcomes_commit_it_is_interrupted_and_not_run_again: Plain Short BeforeOutcomeCommit, "interrupted", 1..=1;
+    killed_after_the_outcomes_commit_it_is_answered_from_the_outbox: Plain Short AfterOutcomeCommit, "succeeded", 1..=1;
+    killed_before_the_answer_it_is_answered_from_the_outbox: Plain Short BeforeAnswer, "succeeded", 1..=1;
+    killed_after_the_answer_it_is_not_answered_twice: Plain Short AfterAnswer, "succeeded", 1..=1;
+    killed_before_the_decision_about_a_locked_command_nothing_holds_the_lock: Locked Inbox BeforeDecisionCommit, "succeeded", 1..=1;
+    killed_after_the_decision_about_a_locked_command_its_lock_is_free_again: Locked Inbox AfterDecisionCommit, "interrupted", 0..=0;
+    killed_before_a_locked_command_is_decided_as_it_arrives_nothing_holds_the_lock: Locked Short BeforeDecisionCommit, "succeeded", 1..=1;
+    killed_after_a_locked_command_was_decided_as_it_arrived_its_lock_is_free_again: Locked Short AfterDecisionCommit, "interrupted", 0..=0;
+    killed_before_the_outcome_of_a_locked_command_its_lock_is_free_again: Locked Short BeforeOutcomeCommit, "interrupted", 1..=1;
+    killed_after_the_outcome_of_a_locked_command_its_lock_is_free_already: Locked Short AfterOutcomeCommit, "succeeded", 1..=1;
 }
 
 #[tokio::test]
