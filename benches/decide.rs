@@ -44,7 +44,6 @@ fn measure(count: usize, rounds: usize) {
         arguments: [
             ("app".to_owned(), Value::Choice("web".to_owned())),
             ("env".to_owned(), Value::Choice("staging".to_owned())),
-            ("dry-run".to_owned(), Value::Boolean(false)),
             ("version".to_owned(), Value::Text("v1.4.2".to_owned())),
         ]
         .into(),

@@ -141,6 +141,27 @@ async fn nobody_has_more_running_or_waiting_than_the_limit() {
 }
 
 #[tokio::test]
+async fn what_finds_no_free_place_waits_for_one_and_says_so() {
+    let world = World::with(Plan { limits: "runs = 1", ..Plan::default() }).await;
+    let first = world.alice.say(&world.room, "!slow 60 first").await;
+    world.started("first begins").await;
+    let running = world.count("SELECT number FROM requests WHERE state = 'running'").await;
+    // One that needs nothing else, and one whose lock is taken as well.
+    let (second, third) =
+        (world.bob.say(&world.room, "!count second").await, world.bob.say(&world.room, "!slow 0 third").await);
+    for event in [&second, &third] {
+        let told = says(&world, event, "one of those that run has ended").await;
+        assert!(told.contains("!cancel "), "{told}");
+    }
+    assert_eq!(world.ask("!ping").await.state, "succeeded", "what Quarterdeck answers itself needs no place");
+    world.ask(&format!("!cancel {running}")).await;
+    for (event, state) in [(&first, "cancelled"), (&second, "succeeded"), (&third, "succeeded")] {
+        assert_eq!(world.alice.outcome(&world.bot(), event).await.state, state);
+    }
+    assert_eq!((world.ops.counted("second"), world.ops.counted("third begins")), (1, 1));
+}
+
+#[tokio::test]
 async fn two_instances_together_never_start_more_than_the_limit() {
     let mut world = World::prepared(Plan { limits: "runs_in_all = 2", ..Plan::default() }).await;
     world.ops.command("fail", "read", "", "echo begins >> \"$TRACE\"; sleep 1; echo ends >> \"$TRACE\"");
