@@ -6,16 +6,18 @@ use ruma::RoomId;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answers::Address,
     dispatcher::House,
     docket::{Docket, Found},
     pipeline::Asked,
     said_of_waiting as said, schedule,
 };
 use crate::{
+    catalogue::Answers,
     matrix::render::Loudness,
-    model::{Event, State},
+    model::{Event, RequestNumber, State},
     policy::Decision,
-    storage::{Error, InboxRow, Timer, Waiting, Work},
+    storage::{Error, InboxRow, Request, Timer, Waiting, Work},
 };
 
 /// How often times are looked at: nobody minds a second.
@@ -60,42 +62,71 @@ pub async fn process(house: &Arc<House>, mut work: Work, row: &InboxRow) -> Resu
             let declared = in_force.ops.rooms.get(&docket.standing.key);
             if let Some((waiting, room)) = docket.waiting.as_ref().zip(declared)
                 && waiting.round == timer.round
-                && matches!(docket.request.state, State::AwaitingApproval | State::AwaitingConfirmation)
+                && waits(docket.request.state)
             {
                 let mut asked = docket.asked(house, &in_force, room);
                 if waiting.until <= work.now() {
-                    expire(&asked, &mut work, docket.request.state, waiting).await?;
+                    let of = (asked.number, docket.request.state);
+                    ends(house, &mut work, &asked.address, of, waiting).await?;
                 } else {
                     remind(&mut asked, &mut work, &docket, waiting).await?;
                 }
             }
         }
+        // What it asked for is not there any more: nobody can approve it, and its time runs all the same.
         Found::Gone(gone) => {
-            let request = &gone.request;
-            // What it asked for is not there any more: nobody can approve it, and its time runs all the same.
-            let waits = matches!(request.state, State::AwaitingApproval | State::AwaitingConfirmation);
-            if waits
-                && let Some(waiting) = work.waiting(request.number).await?.filter(|it| it.until <= work.now())
-            {
-                let event = Event::CommandExpired { until: waiting.until };
-                work.transition(request.number, request.state, State::Expired, event).await?;
-                let address = super::answers::Address::of_request(request, crate::catalogue::Answers::Thread);
-                let message = said::expired(request.number, request.state, waiting.until, work.now());
-                work.send(address.answer(request.number, State::Expired, &message, Loudness::Text));
+            let address = Address::of_request(&gone.request, Answers::Thread);
+            if let Some(waiting) = over(&mut work, &gone.request).await? {
+                ends(house, &mut work, &address, (gone.request.number, gone.request.state), &waiting).await?;
             }
         }
-        Found::Nowhere => {}
+        // Nor is the room ours any more: nobody is there to be told.
+        Found::Nowhere => {
+            if let Some(request) = work.request_by_number(room_id, timer.number).await?
+                && let Some(waiting) = over(&mut work, &request).await?
+            {
+                record(&mut work, (request.number, request.state), &waiting).await?;
+            }
+        }
     }
     house.conclude_word(work).await
 }
 
-async fn expire(asked: &Asked<'_>, work: &mut Work, from: State, waiting: &Waiting) -> Result<(), Error> {
-    let event = Event::CommandExpired { until: waiting.until };
-    work.transition(asked.number, from, State::Expired, event).await?;
-    let message = said::expired(asked.number, from, waiting.until, work.now());
-    asked.house.waits_no_longer(work, &asked.address, asked.number).await?;
+/// What a request has waited for, if that is over.
+async fn over(work: &mut Work, request: &Request) -> Result<Option<Waiting>, Error> {
+    if !waits(request.state) {
+        return Ok(None);
+    }
+    Ok(work.waiting(request.number).await?.filter(|waiting| waiting.until <= work.now()))
+}
+
+const fn waits(state: State) -> bool {
+    matches!(state, State::AwaitingApproval | State::AwaitingConfirmation)
+}
+
+/// Ends what nobody said a word to, and says so.
+async fn ends(
+    house: &House,
+    work: &mut Work,
+    address: &Address,
+    (number, from): (RequestNumber, State),
+    waiting: &Waiting,
+) -> Result<(), Error> {
+    record(work, (number, from), waiting).await?;
+    let message = said::expired(number, from, waiting.until, work.now());
+    house.waits_no_longer(work, address, number).await?;
     // Its requester waits for this.
-    work.send(asked.address.answer(asked.number, State::Expired, &message, Loudness::Text));
+    work.send(address.answer(number, State::Expired, &message, Loudness::Text));
+    Ok(())
+}
+
+async fn record(
+    work: &mut Work,
+    (number, from): (RequestNumber, State),
+    waiting: &Waiting,
+) -> Result<(), Error> {
+    let event = Event::CommandExpired { until: waiting.until };
+    work.transition(number, from, State::Expired, event).await?;
     metrics::counter!("quarterdeck_requests_total", "state" => "expired").increment(1);
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What runs and what waits: locks and the place in their queue, limits, and what `!ps` shows to whom.
 
-use crate::harness::{OpsFolder, Plan, World};
+use crate::{
+    approvals::{Company, number},
+    harness::{OpsFolder, Plan, World},
+};
 
 /// Waits for the answer to a command that says so.
 async fn says(world: &World, event: &str, words: &str) -> String {
@@ -147,8 +150,10 @@ async fn what_finds_no_free_place_waits_for_one_and_says_so() {
     world.started("first begins").await;
     let running = world.count("SELECT number FROM requests WHERE state = 'running'").await;
     // One that needs nothing else, and one whose lock is taken as well.
-    let (second, third) =
-        (world.bob.say(&world.room, "!count second").await, world.bob.say(&world.room, "!slow 0 third").await);
+    let (second, third) = (
+        world.bob.say(&world.room, "!count second").await,
+        world.bob.say(&world.room, "!slow 0 third").await,
+    );
     for event in [&second, &third] {
         let told = says(&world, event, "one of those that run has ended").await;
         assert!(told.contains("!cancel "), "{told}");
@@ -255,4 +260,19 @@ async fn what_runs_can_be_stopped_when_neither_its_command_nor_its_system_is_dec
     assert_eq!(yes.state, "succeeded", "{}", yes.body);
     assert_eq!(world.alice.outcome(&world.bot(), &first).await.state, "cancelled");
     assert_eq!(world.ops.traced(), ["first begins"]);
+}
+
+#[tokio::test]
+async fn what_waits_in_a_room_that_is_no_longer_ours_expires_all_the_same() {
+    let company = Company::with(Plan::default(), "wait = \"4s\"\nremind = \"3s\"").await;
+    let (_, prompt) = company.waits("!deploy web production v1").await;
+    let gone = sqlx::query("DELETE FROM rooms WHERE room_id = $1").bind(&company.room);
+    assert_eq!(gone.execute(&company.sql()).await.unwrap().rows_affected(), 1);
+    let expired =
+        format!("SELECT count(*) FROM requests WHERE number = {} AND state = 'expired'", number(&prompt));
+    while company.count(&expired).await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    company.once(number(&prompt), "command.expired").await;
+    assert!(company.ops.traced().is_empty());
 }
