@@ -39,6 +39,51 @@ async fn a_program_that_ends_at_sigterm_may_say_its_last_words() {
 }
 
 #[tokio::test]
+async fn an_hour_of_silence_ends_nothing_and_costs_nothing() {
+    let deck = Deck::new();
+    let (begun, on) = (deck.path("begun"), deck.path("on"));
+    let mut job = deck.script(&format!(
+        "echo before\necho $$ >{}\nwhile [ ! -e {} ]; do sleep 0.02; done\necho after",
+        begun.display(),
+        on.display()
+    ));
+    job.timeout = SignedDuration::from_hours(2);
+    let (ran, ()) = tokio::join!(deck.run(job), async {
+        let pid: i32 = appears(&begun).await.parse().expect("a pid");
+        tokio::time::pause();
+        for _ in 0..60 {
+            tokio::time::advance(Duration::from_mins(1)).await;
+            assert!(lives(pid));
+        }
+        tokio::time::resume();
+        fs::write(&on, "").expect("written");
+    });
+    assert_eq!(ran.outcome.ending, Ending::Exited { status: 0 });
+    assert_eq!(text(&ran), "before\nafter\n");
+    assert!(ran.outcome.took_ms >= 3_600_000, "{}", ran.outcome.took_ms);
+}
+
+#[tokio::test]
+async fn the_time_limit_comes_after_an_hour_of_silence_as_well() {
+    let deck = Deck::new();
+    let begun = deck.path("begun");
+    let mut job = deck.script(&format!("echo before\necho $$ >{}\nexec sleep 300", begun.display()));
+    job.timeout = SignedDuration::from_hours(1);
+    let (ran, pid) = tokio::join!(deck.run(job), async {
+        let pid: i32 = appears(&begun).await.parse().expect("a pid");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_mins(59)).await;
+        assert!(lives(pid));
+        tokio::time::advance(Duration::from_mins(2)).await;
+        tokio::time::resume();
+        pid
+    });
+    assert_eq!(ran.outcome.ending, Ending::TimedOut { limit_s: 3_600 });
+    assert_eq!(text(&ran), "before\n");
+    assert!(!lives(pid));
+}
+
+#[tokio::test]
 async fn a_cancel_ends_it_and_is_said_to_be_one() {
     let deck = Deck::new();
     let marker = deck.path("marker");
