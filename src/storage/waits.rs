@@ -215,8 +215,8 @@ impl Work {
         Ok(())
     }
 
-    /// A request of this room by its number, held until this work ends. A number of another room's request gives
-    /// nothing away.
+    /// A request of this room, or of one whose place it took, by its number, held until this work ends. A number of another
+    /// room's request gives nothing away.
     pub async fn request_by_number(
         &mut self,
         room: &RoomId,
